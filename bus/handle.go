@@ -1,0 +1,66 @@
+package bus
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/heraldbus/herald/topic"
+)
+
+// Handle calls fn for each message that passes the filter, one after the other, on
+// a goroutine of its own, until stop is called or the subscriber is closed. Each
+// handler has its own queue, so a slow one does not hold up the others before its
+// queue is full. An error that fn returns is logged and counted, nothing more; a
+// panic is not caught. ctx ends with the subscriber. The message belongs to fn.
+//
+// Handlers and Events are independent: a message that passes both filters is
+// given to both. But a subscriber that has handlers and no Filter in its
+// configuration has no messages for Events: they would only fill its queue.
+// Statuses then go to SubscriberConfig.OnStatus.
+//
+// After stop no further message is given to fn; a call that is running goes on.
+// Close and Drain, which ends once fn has been given what was received, work in
+// the same way.
+func (s *Subscriber) Handle(f topic.Filter, fn func(ctx context.Context, m *Message) error) (stop func(), err error) {
+	if err := f.Err(); err != nil {
+		return nil, fmt.Errorf("bus: handle: %w", err)
+	}
+	in := newInbox(s.cfg.Queue, f)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.life.alive(); err != nil {
+		return nil, err
+	}
+	if !s.only && s.cfg.Filter.Equal(topic.Everything()) && !s.main.busy.Load() && len(s.filters) == 1 {
+		s.only = true
+		go s.main.loop(s.life.ctx, func(it *item) bool {
+			if st := it.status(); st != nil {
+				s.onStatus(st)
+			}
+			return true
+		})
+	}
+	s.handlers = append(s.handlers, in)
+	s.refilter()
+	go func() {
+		in.loop(s.life.ctx, func(it *item) bool {
+			if it.status() != nil {
+				return true
+			}
+			m := in.arena.own(it)
+			if err := fn(s.life.ctx, m); err != nil {
+				s.handlerErrors.Add(1)
+				s.log.Error("handler failed", "topic", m.Topic, "publisher", m.Publisher, "seq", m.Seq, "error", err)
+			}
+			return true
+		})
+	}()
+	return func() {
+		s.mu.Lock()
+		s.handlers = slices.DeleteFunc(s.handlers, func(h *inbox) bool { return h == in })
+		s.refilter()
+		s.mu.Unlock()
+		in.close()
+	}, nil
+}

@@ -1,0 +1,206 @@
+package bus
+
+import (
+	"log/slog"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/heraldbus/herald/heartbeat"
+	"github.com/heraldbus/herald/internal/block"
+	"github.com/heraldbus/herald/internal/engine"
+	"github.com/heraldbus/herald/internal/queue"
+	"github.com/heraldbus/herald/topic"
+)
+
+// publisherPeers is the publisher as its engine sees it.
+type publisherPeers Publisher
+
+// Opened implements [engine.Handler].
+func (p *publisherPeers) Opened(peer *engine.Peer) engine.Receiver {
+	p.log.Debug("subscriber connected", "endpoint", peer.Endpoint, "remote", peer.Remote)
+	return &subscriptions{p: (*Publisher)(p), peer: peer}
+}
+
+// Closed implements [engine.Handler].
+func (p *publisherPeers) Closed(peer *engine.Peer, err error) {
+	p.mu.Lock()
+	if n, _ := p.trie.Count(peer); n > 0 {
+		p.trie.RemoveAll(peer, nil)
+		p.routes.invalidate()
+	}
+	p.counts.addPeer(peer.Out.Stats())
+	p.mu.Unlock()
+	p.log.Debug("subscriber disconnected", "endpoint", peer.Endpoint, "remote", peer.Remote, "reason", err)
+}
+
+// Failed implements [engine.Handler].
+func (p *publisherPeers) Failed(d *engine.Dialer, err *engine.ConnError) {
+	p.mu.Lock()
+	p.counts.FailedConnections++
+	p.mu.Unlock()
+	level := slog.LevelWarn
+	if d != nil {
+		level = slog.LevelDebug // tried again for ever: it need not be there yet
+	}
+	p.log.Log(p.life.ctx, level, "connection failed", "op", err.Op, "endpoint", err.Endpoint, "remote", err.Remote, "error", err.Err)
+}
+
+// subscriptions takes what one peer sends: its subscriptions.
+type subscriptions struct {
+	p    *Publisher
+	peer *engine.Peer
+	warn sync1
+}
+
+// sync1 is a warning that is given once.
+type sync1 bool
+
+func (s *sync1) first() bool {
+	was := *s
+	*s = true
+	return !bool(was)
+}
+
+// Message implements [engine.Receiver].
+func (s *subscriptions) Message(_ *block.Block, frames [][]byte) error {
+	// RFC 29: a single frame whose first byte is 1 or 0. Anything else is a
+	// message of an XSUB to an XPUB, and of no meaning to a publisher.
+	if len(frames) != 1 || len(frames[0]) == 0 {
+		return nil
+	}
+	prefix := frames[0][1:]
+	switch frames[0][0] {
+	case 1:
+		s.subscribe(prefix)
+	case 0:
+		s.cancel(prefix)
+	}
+	return nil
+}
+
+// Flush implements [engine.Receiver].
+func (s *subscriptions) Flush(*block.Block) {}
+
+func (s *subscriptions) subscribe(prefix []byte) {
+	p := s.p
+	p.mu.Lock()
+	have, bytes := p.trie.Count(s.peer)
+	if have >= p.cfg.Limits.Subscriptions || bytes+len(prefix) > p.cfg.Limits.SubscriptionBytes {
+		p.counts.RefusedSubscriptions++
+		p.mu.Unlock()
+		if s.warn.first() {
+			p.log.Warn("subscription refused: the peer has too many (Limits.Subscriptions, Limits.SubscriptionBytes)", "remote", s.peer.Remote, "have", have)
+		}
+		return
+	}
+	p.trie.Add(prefix, s.peer)
+	now, _ := p.trie.Count(s.peer)
+	first := now > have
+	answer := ""
+	switch {
+	case !topic.Reserved(prefix):
+		if first {
+			p.routes.invalidate()
+		}
+	case isHello(string(prefix)):
+		answer = string(prefix)
+	case strings.HasPrefix(heartbeat.Topic(p.cfg.Name), string(prefix)) && p.cfg.Heartbeat > 0:
+		// Whoever watches for heartbeats learns at once who is here.
+		answer = heartbeat.Topic(p.cfg.Name)
+	}
+	var kick kicks
+	if answer != "" && first {
+		b, lo, hi := p.control(answer, p.draining)
+		if s.peer.Out.PushControl(b, lo, hi) == queue.Claimed {
+			kick.add(s.peer)
+		}
+	}
+	if p.changed != nil {
+		close(p.changed)
+		p.changed = nil
+	}
+	clock := p.eng.Now()
+	p.mu.Unlock()
+	kick.run(clock)
+}
+
+func (s *subscriptions) cancel(prefix []byte) {
+	p := s.p
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if _, ok := p.trie.Remove(prefix, s.peer); ok && !topic.Reserved(prefix) {
+		p.routes.invalidate()
+	}
+}
+
+// helloPrefix begins the topic by which a subscriber asks whether its
+// subscriptions are in force.
+const helloPrefix = topic.ReservedPrefix + "hello."
+
+// isHello reports whether a subscription is the question of a hello: the prefix
+// and a nonce of 16 to 64 hex digits.
+func isHello(prefix string) bool {
+	nonce, ok := strings.CutPrefix(prefix, helloPrefix)
+	if !ok || len(nonce) < 16 || len(nonce) > 64 {
+		return false
+	}
+	return !strings.ContainsFunc(nonce, func(r rune) bool {
+		return !('0' <= r && r <= '9' || 'a' <= r && r <= 'f' || 'A' <= r && r <= 'F')
+	})
+}
+
+// PublisherStats counts what a publisher has done since it was made.
+type PublisherStats struct {
+	Messages, Bytes      uint64 // published; Bytes are of payload
+	SentMessages         uint64 // written to a peer's connection, over all peers
+	SentBytes            uint64
+	DroppedMessages      uint64 // not written: overflow, or lost with a connection
+	DroppedBytes         uint64
+	RefusedSubscriptions uint64 // beyond Limits
+	FailedConnections    uint64 // dials and handshakes that came to nothing
+	Subscriptions        int    // distinct pairs of prefix and peer now
+	Peers                []PeerStats
+}
+
+// PeerStats counts what one connected peer was sent.
+type PeerStats struct {
+	Endpoint                      string // bound or dialled
+	Remote                        string // address of the other side
+	Since                         time.Time
+	Subscriptions                 int // distinct prefixes
+	QueuedMessages, QueuedBytes   int
+	SentMessages, SentBytes       uint64
+	DroppedMessages, DroppedBytes uint64
+}
+
+func (s *PublisherStats) addPeer(q queue.Stats) {
+	s.SentMessages += q.SentMessages
+	s.SentBytes += q.SentBytes
+	s.DroppedMessages += q.DroppedMessages
+	s.DroppedBytes += q.DroppedBytes
+}
+
+// Stats returns the counts as they are now, with the peers that are connected in
+// the order in which they came.
+func (p *Publisher) Stats() PublisherStats {
+	peers := p.eng.Peers()
+	slices.SortFunc(peers, func(a, b *engine.Peer) int { return a.Since.Compare(b.Since) })
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s := p.counts
+	s.Subscriptions = p.trie.Len()
+	for _, peer := range peers {
+		q := peer.Out.Stats()
+		s.addPeer(q)
+		subs, _ := p.trie.Count(peer)
+		s.Peers = append(s.Peers, PeerStats{
+			Endpoint: peer.Endpoint, Remote: peer.Remote, Since: peer.Since,
+			Subscriptions:  subs,
+			QueuedMessages: q.Messages, QueuedBytes: q.Bytes,
+			SentMessages: q.SentMessages, SentBytes: q.SentBytes,
+			DroppedMessages: q.DroppedMessages, DroppedBytes: q.DroppedBytes,
+		})
+	}
+	return s
+}

@@ -1,0 +1,197 @@
+package bus
+
+import (
+	"math"
+	"sort"
+	"strings"
+	"sync"
+
+	"github.com/heraldbus/herald/topic"
+)
+
+// stream is what a subscriber knows of the events of one incarnation, over all
+// connections on which they come: the last seq of each topic, and from where on
+// nothing may be missing.
+//
+// Two chains tell what is missing. Where the subscriptions let everything
+// through, the seqs themselves have no holes. Where they do not, each event names
+// the one before it on its topic. Both count only for what was subscribed to all
+// the while: each widening of the subscriptions is a line in terms, and the
+// publisher's hello tells at which seq it came into force.
+type stream struct {
+	mu    sync.Mutex
+	inc   Incarnation
+	table *topic.Table[*inbox, uint64] // topic → who takes it, last seq
+	last  uint64                       // highest seq seen
+	// forgotten is the highest last seq of a topic that the table has evicted.
+	forgotten uint64
+	// beats counts heartbeats since the last change of terms: the second proves
+	// that subscriptions made before the first are in force.
+	beats int
+	terms []term // oldest first
+	// gapless is the seq from which on every event must come, or never.
+	gapless uint64
+}
+
+const (
+	never    = math.MaxUint64
+	maxTerms = 16
+)
+
+// term is one state of the subscriptions, as far as this stream is concerned.
+type term struct {
+	version uint64
+	before  []string // the cover that was in force until then
+	cover   []string // the one since
+	from    uint64   // seq at which it came into force, never if that is not known yet
+}
+
+func newStream(inc Incarnation, size int, version uint64, cover []string) *stream {
+	st := &stream{inc: inc, gapless: never}
+	st.table = topic.NewTable[*inbox, uint64](size)
+	st.table.OnEvict(func(e *topic.Entry[*inbox, uint64]) { st.forgotten = max(st.forgotten, e.State) })
+	st.forget(version, cover)
+	return st
+}
+
+// change notes that the subscriptions are no longer what they were. Held: mu.
+func (st *stream) change(version uint64, cover []string) {
+	before := st.terms[len(st.terms)-1].cover
+	from := uint64(never)
+	if within(cover, before) {
+		from = 0 // nothing is let through that was not before
+	}
+	st.terms = append(st.terms, term{version, before, cover, from})
+	if len(st.terms) > maxTerms {
+		// What is older is taken to have covered nothing before the second line.
+		st.terms = append(st.terms[:0], st.terms[1:]...)
+		st.terms[0].before = nil
+	}
+	st.beats = 0
+	st.reckon()
+}
+
+// forget notes that the subscriptions were given up for a while: what comes after
+// they are in force again has no past. Held: mu.
+func (st *stream) forget(version uint64, cover []string) {
+	st.terms = append(st.terms[:0], term{version: version, cover: cover, from: never})
+	st.beats = 0
+	st.reckon()
+}
+
+// inForce notes the publisher's word that the subscriptions of version are in
+// force from seq on. Held: mu.
+func (st *stream) inForce(version, seq uint64) {
+	for i := range st.terms {
+		if t := &st.terms[i]; t.version <= version && t.from == never {
+			t.from = seq
+		}
+	}
+	st.reckon()
+}
+
+// reckon sets gapless. Held: mu.
+func (st *stream) reckon() {
+	st.gapless = never
+	if !everything(st.terms[len(st.terms)-1].cover) {
+		return
+	}
+	from := uint64(0)
+	for _, t := range st.terms {
+		if !everything(t.before) {
+			from = t.from
+		}
+	}
+	st.gapless = from
+}
+
+func everything(cover []string) bool { return len(cover) == 1 && cover[0] == "" }
+
+// since is the seq from which on every event on a topic must have come.
+// Held: mu.
+func (st *stream) since(name string) uint64 {
+	from := uint64(0)
+	for _, t := range st.terms {
+		if !covers(t.before, name) {
+			from = t.from
+		}
+	}
+	if !covers(st.terms[len(st.terms)-1].cover, name) {
+		return never
+	}
+	return from
+}
+
+// missing is what an event shows to be missing before it.
+type missing struct {
+	count         uint64 // 0: nothing
+	exact         bool
+	topic         string
+	after, before uint64
+}
+
+// see takes note of an event and reports whether it is new, and what is missing
+// before it. Held: mu.
+func (st *stream) see(e *topic.Entry[*inbox, uint64], m meta) (fresh bool, miss missing) {
+	seq := m.seq()
+	known := e.State
+	if seq <= known {
+		return false, missing{}
+	}
+	e.State = seq
+	last := st.last
+	if seq > last {
+		st.last = seq
+	}
+	if st.gapless != never {
+		// In the ordinary case this is all: the next seq.
+		if base := max(last, st.gapless); seq > base+1 {
+			miss = missing{seq - base - 1, true, "", base, seq}
+		}
+		return true, miss
+	}
+	prev := m.prev()
+	if prev <= known || prev >= seq {
+		return true, missing{}
+	}
+	from := st.since(e.Name)
+	if known == 0 {
+		from = max(from, st.forgotten)
+	}
+	if prev > from {
+		miss = missing{1, seq-max(known, from) == 2, e.Name, known, seq}
+	}
+	return true, miss
+}
+
+// tail takes the word of a heartbeat that came in order after the events: seq is
+// the publisher's last. Held: mu.
+func (st *stream) tail(seq uint64) (miss missing) {
+	if st.gapless == never || seq <= max(st.last, st.gapless) {
+		return missing{}
+	}
+	base := max(st.last, st.gapless)
+	st.last = seq
+	return missing{seq - base, true, "", base, seq + 1}
+}
+
+// within reports whether all that a cover lets through another does too.
+func within(cover, other []string) bool {
+	for _, p := range cover {
+		if !covers(other, p) {
+			return false
+		}
+	}
+	return true
+}
+
+// covers reports whether one of the prefixes begins the name. They are sorted and
+// none begins another, so the only candidate is the greatest that is not above
+// the name.
+func covers(cover []string, name string) bool {
+	i := sort.SearchStrings(cover, name)
+	if i < len(cover) && cover[i] == name {
+		return true
+	}
+	return i > 0 && strings.HasPrefix(name, cover[i-1])
+}

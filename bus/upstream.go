@@ -1,0 +1,121 @@
+package bus
+
+import (
+	"time"
+
+	"github.com/heraldbus/herald/internal/engine"
+)
+
+// upstream is an endpoint of a subscriber: one that is dialled, with at most one
+// session at a time, or one that is bound, with any number. Subscriber.mu guards
+// it.
+type upstream struct {
+	endpoint   string
+	framing    Framing
+	group      *group // nil for a bound one
+	dialer     *engine.Dialer
+	sessions   map[*session]struct{}
+	publishers map[string]*publisher // by name; "" stands for a foreign one
+	tried      bool                  // the first attempt to connect is over
+	healthy    time.Time             // since when it is usable; zero: it is not
+}
+
+// group is the upstreams of one source in order of preference. Only the active one
+// has the subscriber's subscriptions. Subscriber.mu guards it.
+type group struct {
+	ups     []*upstream
+	active  int
+	returns time.Duration
+}
+
+// usable reports whether events can be expected of the upstream: it is connected,
+// and of the publishers known there one at least is neither stale nor gone.
+func (up *upstream) usable() bool {
+	if len(up.sessions) == 0 {
+		return false
+	}
+	for _, p := range up.publishers {
+		if p.alive() {
+			return true
+		}
+	}
+	return len(up.publishers) == 0
+}
+
+// evaluate chooses the group's active upstream anew, and returns the time at which
+// it must be done again; zero when nothing is due. A change is given to tell, which
+// puts it after its cause: behind what a session has read, or at the end of the
+// stream. Held: mu.
+func (s *Subscriber) evaluate(g *group, now time.Time, tell func(Status)) (again time.Time) {
+	for _, up := range g.ups {
+		switch ok := up.usable(); {
+		case !ok:
+			up.healthy = time.Time{}
+		case up.healthy.IsZero():
+			up.healthy = now
+		}
+	}
+	if cur := g.ups[g.active]; cur.healthy.IsZero() {
+		if !cur.tried {
+			return time.Time{}
+		}
+		for i, up := range g.ups {
+			if !up.healthy.IsZero() {
+				s.switchTo(g, i, tell)
+				break
+			}
+		}
+	}
+	if g.returns <= 0 {
+		return time.Time{}
+	}
+	for i, up := range g.ups[:g.active] {
+		if up.healthy.IsZero() {
+			continue
+		}
+		if due := up.healthy.Add(g.returns); now.Before(due) {
+			again = earliest(again, due)
+			continue
+		}
+		s.switchTo(g, i, tell)
+		break
+	}
+	return again
+}
+
+// switchTo makes another upstream the active one. The new one subscribes before
+// the old one cancels. Held: mu.
+func (s *Subscriber) switchTo(g *group, i int, tell func(Status)) {
+	from, to := g.ups[g.active], g.ups[i]
+	g.active = i
+	tell(&Switched{Change: s.change(Origin{Endpoint: to.endpoint}), From: from.endpoint, To: to.endpoint})
+	for _, up := range []*upstream{to, from} {
+		for sess := range up.sessions {
+			s.subscribe(sess)
+		}
+	}
+	// What the old one publishes while it is not subscribed to is not missed. But
+	// where both are ways to the same publisher, the chain goes on.
+	for _, p := range from.publishers {
+		if !to.knows(p.origin.Incarnation) {
+			s.forget(p.origin.Incarnation)
+		}
+	}
+}
+
+func (up *upstream) knows(inc Incarnation) bool {
+	for _, p := range up.publishers {
+		if p.origin.Incarnation == inc {
+			return true
+		}
+	}
+	return false
+}
+
+// earliest is the earlier of two times, of which the zero one means never.
+func earliest(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}
