@@ -88,6 +88,8 @@ func (m *Monitor) Deadline() time.Time {
 // limits returns the silences that end Alive and Suspect, 0 for none.
 func (m *Monitor) limits() (suspect, stale time.Duration) {
 	switch {
+	case m.cfg.StaleAfter > 0:
+		return m.cfg.StaleAfter, m.cfg.StaleAfter
 	case m.interval <= 0:
 		return m.cfg.Silence, m.cfg.Silence
 	case m.history != nil:
