@@ -417,8 +417,9 @@ func (p *Publisher) drain(ctx context.Context) {
 func (p *Publisher) unsent(cause error) error {
 	var errs []error
 	for _, peer := range p.eng.Peers() {
-		if s := peer.Out.Stats(); s.Messages > 0 {
-			errs = append(errs, &EndpointError{peer.Endpoint, "drain", fmt.Errorf("%d events not sent to %s: %w", s.Messages, peer.Remote, cause)})
+		s := peer.Out.Stats()
+		if n := s.Messages + s.TakenMessages; n > 0 {
+			errs = append(errs, &EndpointError{peer.Endpoint, "drain", fmt.Errorf("%d events not sent to %s: %w", n, peer.Remote, cause)})
 		}
 	}
 	if len(errs) == 0 {

@@ -9,6 +9,7 @@ import (
 	"github.com/heraldbus/herald/heartbeat"
 	"github.com/heraldbus/herald/internal/block"
 	"github.com/heraldbus/herald/internal/engine"
+	"github.com/heraldbus/herald/internal/queue"
 	"github.com/heraldbus/herald/internal/zmtp"
 	"github.com/heraldbus/herald/topic"
 )
@@ -315,7 +316,13 @@ func (x *session) control(frames [][]byte) {
 	}
 }
 
-func (x *session) send(msgs []byte) { x.peer.SendControl(msgs) }
+// send queues what a subscriber has to say. A peer that takes none of it must not
+// be left with half of the subscriptions: it gets all of them on a new connection.
+func (x *session) send(msgs []byte) {
+	if x.peer.SendControl(msgs) == queue.Dropped {
+		x.peer.Close(ErrSlow)
+	}
+}
 
 // subscribe brings what a session has subscribed to in line with what it should
 // have: new prefixes first, then the question whether they are in force, then

@@ -45,6 +45,7 @@ func concurrently(t *testing.T, limit queue.Limit, closeAt, failAt uint64) {
 		q        = queue.New(limit, zmtp.Skip)
 		holders  atomic.Int32
 		overruns atomic.Int32
+		pushing  sync.Mutex
 
 		// Guarded by the claim alone, which the race detector checks:
 		next     [publishers]uint64
@@ -108,13 +109,17 @@ func concurrently(t *testing.T, limit queue.Limit, closeAt, failAt uint64) {
 					p.encode(msg) // others'
 				}
 				b, lo, hi := p.encode(msg)
+				pushing.Lock() // HasRoom wants it, as a publisher's lock gives it
 				out := q.Push(b, lo, hi)
 				for out == queue.Full {
 					if room := q.Room(); !q.HasRoom(hi - lo) {
+						pushing.Unlock()
 						<-room
+						pushing.Lock()
 					}
 					out = q.Push(b, lo, hi)
 				}
+				pushing.Unlock()
 				kick(out)
 				if out == queue.Overrun {
 					overruns.Add(1)

@@ -39,6 +39,7 @@ func (o *oracle) stats() queue.Stats {
 			add(&s, e.msg)
 		}
 	}
+	s.TakenMessages = o.takenMessages
 	s.SentMessages, s.SentBytes = uint64(o.sent.Messages), uint64(o.sent.Bytes)
 	s.DroppedMessages, s.DroppedBytes = uint64(o.dropped.Messages), uint64(o.dropped.Bytes)
 	return s

@@ -75,6 +75,7 @@ func (s Span) Bytes() []byte { return s.Block.B[s.Lo:s.Hi] }
 // three, or taken and not done. Bytes are as encoded.
 type Stats struct {
 	Messages, Bytes               int    // waiting now
+	TakenMessages                 int    // taken and not yet done
 	SentMessages, SentBytes       uint64 // written
 	DroppedMessages, DroppedBytes uint64 // by overflow, by Close, after it, or not written
 }
@@ -84,6 +85,10 @@ type Stats struct {
 type Queue struct {
 	limit Limit
 	skip  func([]byte) int
+
+	// What may be pushed before HasRoom has to look. Of the caller of HasRoom and
+	// Push; Push writes it under mu, HasRoom reads it without.
+	spareMessages, spareBytes int
 
 	mu      sync.Mutex
 	spans   []Span // waiting, oldest first, from head on
@@ -120,6 +125,8 @@ func (q *Queue) Push(b *block.Block, lo, hi int) Outcome {
 	}
 	q.stats.Messages++
 	q.stats.Bytes += hi - lo
+	q.spareMessages--
+	q.spareBytes -= hi - lo
 	q.append(b, lo, hi, false)
 	out := q.claim()
 	q.mu.Unlock()
@@ -143,10 +150,23 @@ func (q *Queue) PushControl(b *block.Block, lo, hi int) Outcome {
 
 // HasRoom reports whether a message of n bytes would be taken now, or is not worth
 // waiting for because the queue is closed. Only under [Block] is the answer of use.
+//
+// Unlike the other methods it must not be called while another goroutine calls it
+// or Push: it knows how much room it has seen, which only Push can lessen, and
+// takes the lock only when that is used up.
 func (q *Queue) HasRoom(n int) bool {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return q.closed || !q.full(n)
+	if q.spareMessages <= 0 || q.spareBytes < n {
+		q.mu.Lock()
+		closed, full := q.closed, q.full(n)
+		q.spareMessages = q.limit.Messages - q.stats.Messages
+		q.spareBytes = max(q.limit.Bytes-q.stats.Bytes, n)
+		q.mu.Unlock()
+		if closed || full {
+			q.spareMessages = 0
+			return closed
+		}
+	}
+	return true
 }
 
 // full reports whether the limit stands against n more bytes. Held: mu.
@@ -301,6 +321,7 @@ func (q *Queue) Take(dst []Span, limit int) []Span {
 		} else {
 			q.stats.Messages -= s.Count
 			q.stats.Bytes -= s.Hi - s.Lo
+			q.stats.TakenMessages += s.Count
 		}
 		taken += s.Hi - s.Lo
 		if taken >= limit || q.head == len(q.spans) {
@@ -339,6 +360,7 @@ func (q *Queue) Done(spans []Span, written bool) {
 		*s = Span{}
 	}
 	q.mu.Lock()
+	q.stats.TakenMessages -= messages
 	if written {
 		q.stats.SentMessages += uint64(messages)
 		q.stats.SentBytes += uint64(bytes)
