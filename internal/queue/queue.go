@@ -159,7 +159,7 @@ func (q *Queue) HasRoom(n int) bool {
 		q.mu.Lock()
 		closed, full := q.closed, q.full(n)
 		q.spareMessages = q.limit.Messages - q.stats.Messages
-		q.spareBytes = max(q.limit.Bytes-q.stats.Bytes, n)
+		q.spareBytes = q.limit.Bytes - q.stats.Bytes
 		q.mu.Unlock()
 		if closed || full {
 			q.spareMessages = 0
