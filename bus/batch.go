@@ -55,7 +55,8 @@ func (it *item) fill(m *Message) {
 
 // batch is what one read brought for one inbox, in order.
 type batch struct {
-	block    *block.Block // that the items' bytes are in; nil if they are their own
+	block    *block.Block   // that the items' bytes are in; may be nil
+	more     []*block.Block // others that they are in; rare
 	items    []item
 	messages int // items that are no statuses
 	bytes    int // of them
@@ -73,10 +74,25 @@ func (b *batch) add(topic string, payload []byte, m meta, origin *Origin, r *rar
 
 func (b *batch) addStatus(s Status) { b.items = append(b.items, item{rare: &rare{status: s}}) }
 
+// refer makes the batch keep the blocks that its items are in.
+func (b *batch) refer(one *block.Block, more []*block.Block) {
+	if one != nil {
+		one.Retain()
+		b.block = one
+	}
+	for _, other := range more {
+		other.Retain()
+	}
+	b.more = append(b.more, more...)
+}
+
 // release gives the batch and its bytes back.
 func (b *batch) release() {
 	if b.block != nil {
 		b.block.Release()
+	}
+	for _, other := range b.more {
+		other.Release()
 	}
 	clear(b.items)
 	*b = batch{items: b.items[:0]}

@@ -121,6 +121,7 @@ func (s *Subscriber) watcher() {
 		for _, g := range s.groups {
 			next = earliest(next, s.evaluate(g, now, s.status))
 		}
+		next = earliest(next, s.inspectRecoveries(now))
 		s.unlock()
 		wait := time.Hour
 		if !next.IsZero() {

@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"bytes"
 	"log/slog"
 	"slices"
 	"strings"
@@ -85,8 +86,8 @@ func (s *subscriptions) Flush(*block.Block) {}
 func (s *subscriptions) subscribe(prefix []byte) {
 	p := s.p
 	p.mu.Lock()
-	have, bytes := p.trie.Count(s.peer)
-	if have >= p.cfg.Limits.Subscriptions || bytes+len(prefix) > p.cfg.Limits.SubscriptionBytes {
+	have, length := p.trie.Count(s.peer)
+	if have >= p.cfg.Limits.Subscriptions || length+len(prefix) > p.cfg.Limits.SubscriptionBytes {
 		p.counts.RefusedSubscriptions++
 		p.mu.Unlock()
 		if s.warn.first() {
@@ -103,11 +104,16 @@ func (s *subscriptions) subscribe(prefix []byte) {
 		if first {
 			p.routes.invalidate()
 		}
-	case isHello(string(prefix)):
+	case isNonce(string(prefix), helloPrefix):
 		answer = string(prefix)
 	case strings.HasPrefix(heartbeat.Topic(p.cfg.Name), string(prefix)) && p.cfg.Heartbeat > 0:
 		// Whoever watches for heartbeats learns at once who is here.
 		answer = heartbeat.Topic(p.cfg.Name)
+	}
+	if !topic.Reserved(prefix) {
+		p.wanted = true
+	} else if first && bytes.HasPrefix(prefix, []byte(replayPrefix)) {
+		p.ask(s.peer, prefix)
 	}
 	var kick kicks
 	if answer != "" && first {
@@ -138,18 +144,6 @@ func (s *subscriptions) cancel(prefix []byte) {
 // subscriptions are in force.
 const helloPrefix = topic.ReservedPrefix + "hello."
 
-// isHello reports whether a subscription is the question of a hello: the prefix
-// and a nonce of 16 to 64 hex digits.
-func isHello(prefix string) bool {
-	nonce, ok := strings.CutPrefix(prefix, helloPrefix)
-	if !ok || len(nonce) < 16 || len(nonce) > 64 {
-		return false
-	}
-	return !strings.ContainsFunc(nonce, func(r rune) bool {
-		return !('0' <= r && r <= '9' || 'a' <= r && r <= 'f' || 'A' <= r && r <= 'F')
-	})
-}
-
 // PublisherStats counts what a publisher has done since it was made.
 type PublisherStats struct {
 	Messages, Bytes      uint64 // published; Bytes are of payload
@@ -158,6 +152,9 @@ type PublisherStats struct {
 	DroppedMessages      uint64 // not written: overflow, or lost with a connection
 	DroppedBytes         uint64
 	RefusedSubscriptions uint64 // beyond Limits
+	Replays              uint64 // questions for past events or last values that were answered
+	RefusedReplays       uint64 // and that were too many
+	Replayed             uint64 // events sent again in answers
 	FailedConnections    uint64 // dials and handshakes that came to nothing
 	Subscriptions        int    // distinct pairs of prefix and peer now
 	Peers                []PeerStats

@@ -42,6 +42,13 @@ type Publisher struct {
 	wall     time.Duration  // what to add to the engine's clock for Unix time
 	counts   PublisherStats // of peers that are gone, and of the publisher itself
 	scratch  []*engine.Peer
+
+	wanted  bool // somebody has subscribed to something: events are kept from then on
+	ring    ring
+	last    *lastValues
+	replays replays
+
+	answering sync.WaitGroup // questions for past events
 }
 
 // NewPublisher makes a publisher and binds its endpoints. It fails when an
@@ -56,8 +63,11 @@ func NewPublisher(cfg PublisherConfig) (*Publisher, error) {
 		inc:     newIncarnation(),
 		started: time.Now(),
 		log:     cfg.Logger.With("publisher", cfg.Name),
-		routes:  newRoutes(cfg.TopicCache),
+		routes:  newRoutes(cfg.TopicCache, &cfg.Retain),
 		trie:    new(subtrie.Trie[*engine.Peer]),
+		ring:    ring{keep: cfg.Keep},
+		last:    newLastValues(cfg.Retain),
+		replays: replays{slots: make(chan struct{}, replaysAtOnce), ofPeer: make(map[*engine.Peer]int)},
 	}
 	p.life.init()
 	ec.Handler = (*publisherPeers)(p)
@@ -189,7 +199,8 @@ func (p *Publisher) publish(ctx context.Context, r *route, payload, headers []by
 	r.last = seq
 	p.counts.Messages++
 	p.counts.Bytes += uint64(len(payload))
-	if len(r.peers) == 0 {
+	keep := p.wanted && p.cfg.Keep.Messages > 0
+	if len(r.peers) == 0 && !keep && !r.retained {
 		p.mu.Unlock()
 		return nil
 	}
@@ -208,6 +219,12 @@ func (p *Publisher) publish(ctx context.Context, r *route, payload, headers []by
 	}
 	putMeta(buf[n:], flags, uint64(p.inc), seq, prev, int64(p.wall+now))
 
+	if keep {
+		p.ring.add(kept{b, lo, lo + size, seq, now})
+	}
+	if r.retained {
+		p.last.set(r.name, b.B[lo:lo+size], now)
+	}
 	var kick kicks
 	for _, peer := range r.peers {
 		switch peer.Out.Push(b, lo, lo+size) {
@@ -329,6 +346,7 @@ func (p *Publisher) beat(bye bool) {
 	var kick kicks
 	p.mu.Lock()
 	p.setWall()
+	p.ring.expire(p.eng.Now())
 	p.scratch = p.trie.Match([]byte(topic), p.scratch[:0])
 	if len(p.scratch) > 0 {
 		b, lo, hi := p.control(topic, bye)
@@ -408,7 +426,9 @@ func (p *Publisher) drain(ctx context.Context) {
 	}
 	wg.Wait()
 	p.eng.Close()
+	p.answering.Wait()
 	p.mu.Lock()
+	p.ring.close()
 	p.block.Close()
 	p.mu.Unlock()
 }

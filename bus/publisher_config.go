@@ -35,6 +35,10 @@ type PublisherConfig struct {
 	// Linger is how long Close goes on to send what is queued. 0: 1 s. Negative:
 	// not at all.
 	Linger time.Duration
+	// Keep bounds the past events kept for subscribers that missed some.
+	Keep Keep
+	// Retain says which topics' last values are kept for subscribers to come.
+	Retain Retain
 	// TopicCache is how many topics are remembered with who wants them and the
 	// last seq of each; the least used is forgotten beyond that, and its next
 	// event starts a new chain. 0: 65,536.
@@ -75,6 +79,8 @@ func (c *PublisherConfig) check() (engine.Config, error) {
 		c.TopicCache = defaultTopicCache
 	}
 	c.Queue = c.Queue.check(&f, "Queue", DropNewest)
+	c.Keep = c.Keep.check(&f)
+	c.Retain = c.Retain.check(&f)
 	c.Limits = c.Limits.check(&f, 64<<10)
 	backoff := c.Reconnect.check(&f)
 	c.Logger = loggerOr(c.Logger)

@@ -14,6 +14,8 @@ type route struct {
 	peers   []*engine.Peer // who wants it
 	version uint64         // of the subscriptions that peers was made from
 	last    uint64         // seq of its last event, 0 when none is known
+
+	retained bool // its last value is kept
 }
 
 // routes is the publisher's table of topics; its owner's lock guards it. A topic
@@ -23,13 +25,15 @@ type routes struct {
 	version uint64
 	table   *topic.Table[struct{}, *route]
 	pinned  map[string]*route
+	retain  *Retain
 }
 
-func newRoutes(size int) *routes {
+func newRoutes(size int, retain *Retain) *routes {
 	return &routes{
 		version: 1,
 		table:   topic.NewTable[struct{}, *route](size),
 		pinned:  make(map[string]*route),
+		retain:  retain,
 	}
 }
 
@@ -44,7 +48,7 @@ func (t *routes) get(name string) (*route, error) {
 		if err := topic.Validate(name); err != nil {
 			return nil, err
 		}
-		r = &route{name: name, frame: zmtp.AppendFrame(nil, zmtp.FlagMore, []byte(name))}
+		r = &route{name: name, frame: zmtp.AppendFrame(nil, zmtp.FlagMore, []byte(name)), retained: t.retain.accepts(name)}
 	}
 	e.State = r
 	return r, nil

@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"slices"
+	"strings"
 	"sync/atomic"
 
 	"github.com/heraldbus/herald/heartbeat"
@@ -38,7 +39,9 @@ type session struct {
 	cur      *contact // of the message before; its stream is locked
 	foreign  *contact // of messages without meta
 	out      []outgoing
-	statuses []Status // in out, to be logged when no lock is held
+	statuses []Status       // in out, to be logged when no lock is held
+	blocks   []*block.Block // that out refers to besides the one that is read into
+	detached bool           // there is no reader: it is for the end of a recovery only
 }
 
 // contact is a stream as it is seen over one connection.
@@ -72,7 +75,7 @@ func newSession(s *Subscriber, up *upstream, peer *engine.Peer) *session {
 // Message implements [engine.Receiver].
 func (x *session) Message(b *block.Block, frames [][]byte) error {
 	if name := frames[0]; len(name) > len(topic.ReservedPrefix) && name[0] == '$' && string(name[:len(topic.ReservedPrefix)]) == topic.ReservedPrefix {
-		x.control(frames)
+		x.control(b, frames)
 		return nil
 	}
 	if !x.active.Load() {
@@ -106,18 +109,28 @@ func (x *session) Message(b *block.Block, frames [][]byte) error {
 	} else if inc := Incarnation(m.inc()); c == nil || c.stream.inc != inc || c == x.foreign {
 		c = x.turnTo(x.contact(inc))
 	}
-	entry := c.stream.table.Lookup(x.routes, frames[0])
 	c.messages++
 	c.bytes += uint64(len(payload))
+	st := c.stream
+	if st.rec != nil {
+		x.hold(st, b, heldBack{frames[0], payload, m, r, c.origin})
+		return nil
+	}
+	entry := st.table.Lookup(x.routes, frames[0])
 	if m != nil {
-		fresh, miss := c.stream.see(entry, m)
+		fresh, miss := st.judge(entry, m)
 		if !fresh {
 			x.s.duplicates.Add(1)
 			return nil
 		}
 		if miss.count > 0 {
-			x.gap(c, miss)
+			h := heldBack{frames[0], payload, m, r, c.origin}
+			if !x.receive(st, &h, never, 0) {
+				x.hold(st, b, h)
+			}
+			return nil
 		}
+		st.take(entry, m)
 	}
 	for _, in := range entry.Handlers {
 		x.batch(in).add(entry.Name, payload, m, c.origin, r)
@@ -212,14 +225,15 @@ func (x *session) batch(in *inbox) *batch {
 	return b
 }
 
-func (x *session) gap(c *contact, miss missing) {
+// gap reports what is missing.
+func (x *session) gap(o *Origin, miss missing) {
 	x.s.gaps.Add(1)
 	x.s.missed.Add(miss.count)
-	if c.pub != nil {
+	if c := x.contacts[o.Incarnation]; c != nil && c.pub != nil {
 		c.pub.missed.Add(miss.count)
 	}
 	x.status(&Gap{
-		Change: x.s.change(*c.origin), Topic: miss.topic,
+		Change: x.s.change(*o), Topic: miss.topic,
 		Missed: miss.count, Exact: miss.exact, After: miss.after, Before: miss.before,
 	})
 }
@@ -235,9 +249,15 @@ func (x *session) Flush(b *block.Block) {
 	x.seen.Store(int64(x.s.eng.Now()))
 	x.leave()
 	x.routes = nil
-	if len(x.out) == 0 {
-		return
+	if len(x.out) > 0 {
+		x.deliver(b)
+		x.seen.Store(int64(x.s.eng.Now()))
 	}
+}
+
+// deliver hands what has gathered over to the inboxes. b is the block that it is
+// in, nil if that is one of x.blocks.
+func (x *session) deliver(b *block.Block) {
 	for _, st := range x.statuses {
 		x.s.logStatus(st)
 	}
@@ -247,8 +267,7 @@ func (x *session) Flush(b *block.Block) {
 		o := x.out[i]
 		x.out[i] = outgoing{}
 		if o.b.messages > 0 {
-			b.Retain()
-			o.b.block = b
+			o.b.refer(b, x.blocks)
 		}
 		// While it waits for room nothing is read, and silence proves nothing.
 		x.blocked.Store(true)
@@ -258,18 +277,25 @@ func (x *session) Flush(b *block.Block) {
 		x.blocked.Store(false)
 	}
 	x.out = x.out[:0]
-	x.seen.Store(int64(x.s.eng.Now()))
+	for _, b := range x.blocks {
+		b.Release()
+	}
+	x.blocks = nil
 }
 
 // control takes a message on one of Herald's own topics.
-func (x *session) control(frames [][]byte) {
+func (x *session) control(b *block.Block, frames [][]byte) {
 	if len(frames) < 2 {
 		return
 	}
 	x.leave()
 	name := string(frames[0])
+	if strings.HasPrefix(name, replayPrefix) {
+		x.replay(name, frames)
+		return
+	}
 	beatOf, isBeat := heartbeat.NameOf(name)
-	isHello := !isBeat && len(name) > len(helloPrefix) && name[:len(helloPrefix)] == helloPrefix
+	isHello := !isBeat && strings.HasPrefix(name, helloPrefix)
 	if !isBeat && !isHello {
 		return
 	}
@@ -306,10 +332,10 @@ func (x *session) control(frames [][]byte) {
 	if isHello || st.beats > 1 && version > 0 {
 		st.inForce(version, beat.Seq)
 	}
-	miss := st.tail(beat.Seq)
+	miss := x.compare(st, beat.Seq)
 	st.mu.Unlock()
 	if miss.count > 0 {
-		x.gap(c, miss)
+		x.gap(c.origin, miss)
 	}
 	if answered {
 		x.status(&Ready{x.s.change(*c.origin)})

@@ -5,6 +5,7 @@ import (
 	"sort"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/heraldbus/herald/topic"
 )
@@ -31,6 +32,13 @@ type stream struct {
 	terms []term // oldest first
 	// gapless is the seq from which on every event must come, or never.
 	gapless uint64
+
+	rec     *recovery     // under way; nil in the ordinary case
+	lastAsk time.Time     // when a question was last asked
+	pause   time.Duration // to keep before the next
+	via     *session      // that brought the last heartbeat
+	beatSeq uint64        // of the last heartbeat
+	greeted bool          // last values have been asked for
 }
 
 const (
@@ -128,25 +136,20 @@ type missing struct {
 	exact         bool
 	topic         string
 	after, before uint64
+	from          uint64 // nothing is missing up to this seq
 }
 
-// see takes note of an event and reports whether it is new, and what is missing
-// before it. Held: mu.
-func (st *stream) see(e *topic.Entry[*inbox, uint64], m meta) (fresh bool, miss missing) {
-	seq := m.seq()
-	known := e.State
+// judge says of an event whether it is new, and what is missing before it.
+// Held: mu.
+func (st *stream) judge(e *topic.Entry[*inbox, uint64], m meta) (fresh bool, miss missing) {
+	seq, known := m.seq(), e.State
 	if seq <= known {
 		return false, missing{}
 	}
-	e.State = seq
-	last := st.last
-	if seq > last {
-		st.last = seq
-	}
 	if st.gapless != never {
 		// In the ordinary case this is all: the next seq.
-		if base := max(last, st.gapless); seq > base+1 {
-			miss = missing{seq - base - 1, true, "", base, seq}
+		if base := max(st.last, st.gapless); seq > base+1 {
+			miss = missing{seq - base - 1, true, "", base, seq, base}
 		}
 		return true, miss
 	}
@@ -159,20 +162,29 @@ func (st *stream) see(e *topic.Entry[*inbox, uint64], m meta) (fresh bool, miss 
 		from = max(from, st.forgotten)
 	}
 	if prev > from {
-		miss = missing{1, seq-max(known, from) == 2, e.Name, known, seq}
+		from = max(known, from)
+		miss = missing{1, seq-from == 2, e.Name, known, seq, from}
 	}
 	return true, miss
 }
 
-// tail takes the word of a heartbeat that came in order after the events: seq is
-// the publisher's last. Held: mu.
-func (st *stream) tail(seq uint64) (miss missing) {
-	if st.gapless == never || seq <= max(st.last, st.gapless) {
+// take notes that an event was taken. Held: mu.
+func (st *stream) take(e *topic.Entry[*inbox, uint64], m meta) {
+	e.State = m.seq()
+	st.last = max(st.last, e.State)
+}
+
+// behind says what is missing when the publisher's last seq is seq, by a word that
+// came in order after its events. Held: mu.
+func (st *stream) behind(seq uint64) (miss missing) {
+	if st.gapless == never {
 		return missing{}
 	}
 	base := max(st.last, st.gapless)
-	st.last = seq
-	return missing{seq - base, true, "", base, seq + 1}
+	if seq <= base {
+		return missing{}
+	}
+	return missing{seq - base, true, "", base, seq + 1, base}
 }
 
 // within reports whether all that a cover lets through another does too.

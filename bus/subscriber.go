@@ -33,6 +33,9 @@ type Subscriber struct {
 	gaps       atomic.Uint64
 	missed     atomic.Uint64
 
+	replayed   atomic.Uint64
+	recoveries recoveries
+
 	handlerErrors atomic.Uint64
 	watch         chan struct{} // wakes the watcher; capacity 1
 
@@ -84,6 +87,7 @@ func NewSubscriber(cfg SubscriberConfig) (*Subscriber, error) {
 		streams: streams,
 		refused: make(map[string]error),
 	}
+	s.recoveries.streams = make(map[*stream]struct{})
 	s.life.init()
 	ec.Handler = (*subscriberPeers)(s)
 	s.eng = engine.New(ec)

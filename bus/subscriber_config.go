@@ -27,6 +27,16 @@ type SubscriberConfig struct {
 	// Liveness says when a publisher that is silent is stale. Zero: after three
 	// of the intervals it announces.
 	Liveness heartbeat.Config
+	// Recover asks publishers for what was missed, where they have kept it
+	// (PublisherConfig.Keep): after a gap, and after a connection was lost. What is
+	// newer is held back meanwhile, within the bounds of Queue, so that all is given
+	// once and in order; with filters, in order on each topic. What cannot be had
+	// any more is reported as a [Gap].
+	Recover bool
+	// Retained asks each publisher, when it is first met, for the last values that it
+	// retains (PublisherConfig.Retain). Those that pass the filter are given first,
+	// marked as Retained, then what comes live, without a hole or a double between.
+	Retained bool
 	// Queue bounds what has been received and not yet taken: by Events, and again
 	// by each handler. Overflow: Block.
 	Queue Queue

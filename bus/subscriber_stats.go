@@ -16,6 +16,7 @@ type SubscriberStats struct {
 	Duplicates      uint64       // events that had come before, not given again
 	Gaps            uint64       // reports of missing events
 	Missed          uint64       // events in them
+	Replayed        uint64       // events that publishers sent again when asked
 	Malformed       uint64       // control messages and foreign messages that made no sense
 	Disconnections  uint64
 	FailedConnects  uint64   // dials and handshakes that came to nothing
@@ -31,6 +32,7 @@ func (s *Subscriber) Stats() SubscriberStats {
 		Duplicates:    s.duplicates.Load(),
 		Gaps:          s.gaps.Load(),
 		Missed:        s.missed.Load(),
+		Replayed:      s.replayed.Load(),
 		Malformed:     s.malformed.Load(),
 	}
 	for i, in := range s.inboxes() {

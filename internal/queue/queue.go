@@ -76,6 +76,7 @@ func (s Span) Bytes() []byte { return s.Block.B[s.Lo:s.Hi] }
 type Stats struct {
 	Messages, Bytes               int    // waiting now
 	TakenMessages                 int    // taken and not yet done
+	Control                       int    // control messages waiting
 	SentMessages, SentBytes       uint64 // written
 	DroppedMessages, DroppedBytes uint64 // by overflow, by Close, after it, or not written
 }
@@ -434,5 +435,7 @@ func (q *Queue) Close() {
 func (q *Queue) Stats() Stats {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return q.stats
+	s := q.stats
+	s.Control = q.control
+	return s
 }
