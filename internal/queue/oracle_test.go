@@ -35,7 +35,9 @@ func add(s *queue.Stats, msg []byte) {
 func (o *oracle) stats() queue.Stats {
 	var s queue.Stats
 	for _, e := range o.waiting {
-		if !e.control {
+		if e.control {
+			s.Control++
+		} else {
 			add(&s, e.msg)
 		}
 	}
