@@ -21,6 +21,7 @@ type item struct {
 type rare struct {
 	extra  [][]byte
 	status Status // if not nil, the item is a status and nothing else
+	lost   bool   // the status is a gap of what the inbox itself has dropped
 }
 
 func (it *item) status() Status {
@@ -30,7 +31,15 @@ func (it *item) status() Status {
 	return it.rare.status
 }
 
-func (it *item) size() int { return len(it.topic) + len(it.payload) + len(it.meta) }
+func (it *item) size() int {
+	n := len(it.topic) + len(it.payload) + len(it.meta)
+	if it.rare != nil {
+		for _, f := range it.rare.extra {
+			n += len(f)
+		}
+	}
+	return n
+}
 
 // fill makes a Message of it, which borrows the item's bytes.
 func (it *item) fill(m *Message) {
@@ -67,9 +76,9 @@ var batches = sync.Pool{New: func() any { return new(batch) }}
 func newBatch() *batch { return batches.Get().(*batch) }
 
 func (b *batch) add(topic string, payload []byte, m meta, origin *Origin, r *rare) {
-	b.messages++
-	b.bytes += len(topic) + len(payload) + len(m)
 	b.items = append(b.items, item{topic, payload, m, origin, r})
+	b.messages++
+	b.bytes += b.items[len(b.items)-1].size()
 }
 
 func (b *batch) addStatus(s Status) { b.items = append(b.items, item{rare: &rare{status: s}}) }

@@ -17,7 +17,8 @@ import (
 // Handlers and Events are independent: a message that passes both filters is
 // given to both. But a subscriber that has handlers and no Filter in its
 // configuration has no messages for Events: they would only fill its queue.
-// Statuses then go to SubscriberConfig.OnStatus.
+// Statuses then go to SubscriberConfig.OnStatus, as does, in any case and from the
+// handler's goroutine, a [Gap] for what its queue has dropped.
 //
 // After stop no further message is given to fn; a call that is running goes on.
 // Close and Drain, which ends once fn has been given what was received, work in
@@ -35,7 +36,7 @@ func (s *Subscriber) Handle(f topic.Filter, fn func(ctx context.Context, m *Mess
 	if !s.only && s.cfg.Filter.Equal(topic.Everything()) && !s.main.busy.Load() && len(s.filters) == 1 {
 		s.only = true
 		go s.main.loop(s.life.ctx, func(it *item) bool {
-			if st := it.status(); st != nil {
+			if st := s.statusOfItem(it); st != nil {
 				s.onStatus(st)
 			}
 			return true
@@ -45,7 +46,8 @@ func (s *Subscriber) Handle(f topic.Filter, fn func(ctx context.Context, m *Mess
 	s.refilter()
 	go func() {
 		in.loop(s.life.ctx, func(it *item) bool {
-			if it.status() != nil {
+			if st := s.statusOfItem(it); st != nil {
+				s.onStatus(st) // what its queue has dropped
 				return true
 			}
 			m := in.arena.own(it)

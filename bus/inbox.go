@@ -3,9 +3,9 @@ package bus
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/heraldbus/herald/topic"
 )
@@ -18,20 +18,23 @@ type inbox struct {
 
 	mu       sync.Mutex
 	filter   topic.Filter
+	front    *batch   // statuses and gaps before the first of batches; nil: none
 	batches  []*batch // waiting, oldest first, from head on
 	head     int
-	messages int // in batches
+	back     *batch // gaps after the last of batches; nil: none
+	messages int    // in batches
 	bytes    int
-	statuses int // in batches
-	lost     losses
-	waiters  []chan struct{} // readers without room, oldest first
-	taken    bool            // the loop has a batch in hand
+	statuses int             // in batches
+	waiters  []chan struct{} // readers without room, oldest first; capacity 1
+	taken    bool            // a loop has a batch in hand
+	rest     int             // messages of a batch that a loop left when it broke off
 	ended    bool            // the loop ends when nothing waits
-	closed   bool            // the loop ends now
 	wake     chan struct{}   // of the loop; capacity 1
 	idle     bool            // the loop waits on wake
-	drained  chan struct{}   // closed when ended and every message was dealt with
+	drained  chan struct{}   // closed when closed, or ended and every message was dealt with
 	stats    InboxStats
+
+	closed atomic.Bool // the loop ends now; set with mu held
 
 	// Of the loop:
 	busy  atomic.Bool // there is one
@@ -44,7 +47,7 @@ type inbox struct {
 type InboxStats struct {
 	QueuedMessages, QueuedBytes int    // waiting now
 	Messages, Bytes             uint64 // accepted by the filter
-	DroppedMessages             uint64 // by overflow
+	DroppedMessages             uint64 // by overflow, or not taken before Close
 }
 
 // maxStatuses bounds the statuses that wait where nobody takes them.
@@ -64,29 +67,34 @@ func (in *inbox) fits(b *batch) bool {
 // been read would be lost. It reports false where the policy is to disconnect.
 func (in *inbox) push(b *batch, stop <-chan struct{}) bool {
 	in.mu.Lock()
+	defer in.mu.Unlock()
 	in.stats.Messages += uint64(b.messages)
 	in.stats.Bytes += uint64(b.bytes)
-	ok := true
-	if !in.fits(b) && b.messages > 0 && !in.closed {
+	if b.messages > 0 && (len(in.waiters) > 0 || !in.fits(b)) && !in.closed.Load() {
 		switch in.limit.Overflow {
-		case DropNewest, Disconnect:
-			ok = in.limit.Overflow != Disconnect
+		case DropNewest:
 			in.dropNewest(b)
+			return true
+		case Disconnect:
+			return !in.dropNewest(b)
 		case DropOldest:
-			in.dropOldest(b)
-		default:
-			in.waitRoom(b, stop)
+			in.append(b)
+			in.dropOldest()
+			return true
 		}
+		in.waitRoom(b, stop)
 	}
-	if in.closed {
-		in.mu.Unlock()
+	if in.closed.Load() {
+		in.stats.DroppedMessages += uint64(b.messages)
 		b.release()
 		return true
 	}
-	in.lost.flushTail(in, b)
+	if gaps := in.back; gaps != nil {
+		in.back = nil
+		in.append(gaps)
+	}
 	in.append(b)
-	in.mu.Unlock()
-	return ok
+	return true
 }
 
 // append puts a batch at the end. Held: mu.
@@ -102,66 +110,67 @@ func (in *inbox) append(b *batch) {
 	if in.statuses > maxStatuses && b.messages == 0 {
 		in.forgetStatus()
 	}
-	if in.idle {
-		in.idle = false
-		in.wake <- struct{}{}
-	}
+	in.rouse()
 }
 
-// forgetStatus drops the oldest batch if it has only statuses: nobody takes them.
-// Held: mu.
+// shift takes the oldest batch out. Held: mu.
+func (in *inbox) shift() *batch {
+	b := in.batches[in.head]
+	in.batches[in.head] = nil
+	if in.head++; in.head == len(in.batches) {
+		in.batches, in.head = in.batches[:0], 0
+	} else if in.head >= 1024 && in.head > len(in.batches)/2 {
+		n := copy(in.batches, in.batches[in.head:])
+		clear(in.batches[n:])
+		in.batches, in.head = in.batches[:n], 0
+	}
+	in.messages -= b.messages
+	in.bytes -= b.bytes
+	in.statuses -= len(b.items) - b.messages
+	return b
+}
+
+// forgetStatus drops the oldest batch that has only statuses, but for the newest
+// batch: nobody takes them. Held: mu.
 func (in *inbox) forgetStatus() {
-	if b := in.batches[in.head]; b.messages == 0 && in.head < len(in.batches)-1 {
-		in.statuses -= len(b.items)
-		in.batches[in.head] = nil
-		in.head++
-		b.release()
+	waiting := in.batches[in.head : len(in.batches)-1]
+	for i, b := range waiting {
+		if b.messages == 0 {
+			copy(waiting[1:i+1], waiting[:i])
+			waiting[0] = b
+			in.shift().release()
+			return
+		}
 	}
 }
 
 // waitRoom waits until the batch fits, or nothing else waits: batches are not
-// divided. Waiters are served in the order in which
-// they came, so that a busy publisher can't keep the others out. Held: mu, but
-// not while it waits.
+// divided. Waiters are served in the order in which they came, so that a busy
+// publisher can't keep the others out. Held: mu, but not while it waits.
 func (in *inbox) waitRoom(b *batch, stop <-chan struct{}) {
-	for first := true; !in.closed && (!in.fits(b) && in.messages > 0 || first && len(in.waiters) > 0); first = false {
-		turn := make(chan struct{})
-		if first {
-			in.waiters = append(in.waiters, turn)
-		} else {
-			in.waiters = append([]chan struct{}{turn}, in.waiters...)
-		}
+	turn := make(chan struct{}, 1)
+	in.waiters = append(in.waiters, turn)
+	for stopped := false; !stopped && !in.closed.Load() && (in.waiters[0] != turn || !in.fits(b) && in.messages > 0); {
 		in.mu.Unlock()
 		select {
 		case <-turn:
-			in.mu.Lock()
 		case <-stop:
-			in.mu.Lock()
-			in.passOn(turn)
-			return
+			stopped = true
 		}
+		in.mu.Lock()
 	}
-	// There may be room for the next one too.
-	in.serve()
+	in.waiters = slices.DeleteFunc(in.waiters, func(w chan struct{}) bool { return w == turn })
+	in.serve() // there may be room for the next one too
 }
 
-// passOn takes a waiter out, or gives its turn to the next if it came meanwhile.
-// Held: mu.
-func (in *inbox) passOn(turn chan struct{}) {
-	for i, w := range in.waiters {
-		if w == turn {
-			in.waiters = append(in.waiters[:i], in.waiters[i+1:]...)
-			return
-		}
-	}
-	in.serve()
-}
-
-// serve lets the first waiter look whether there is room. Held: mu.
+// serve lets the first waiter look whether there is room. Held: mu; the send never
+// waits.
 func (in *inbox) serve() {
 	if len(in.waiters) > 0 {
-		close(in.waiters[0])
-		in.waiters = in.waiters[1:]
+		select {
+		case in.waiters[0] <- struct{}{}:
+		default:
+		}
 	}
 }
 
@@ -172,33 +181,13 @@ var errEnded = errors.New("ended")
 func (in *inbox) next(ctx context.Context) (*batch, error) {
 	for {
 		in.mu.Lock()
-		if in.closed {
+		if in.closed.Load() {
 			in.mu.Unlock()
 			return nil, errEnded
 		}
-		if b := in.lost.takeHead(); b != nil {
-			in.mu.Unlock()
-			return b, nil
-		}
-		if in.head < len(in.batches) {
-			b := in.batches[in.head]
-			in.batches[in.head] = nil
-			if in.head++; in.head == len(in.batches) {
-				in.batches, in.head = in.batches[:0], 0
-			} else if in.head >= 1024 && in.head > len(in.batches)/2 {
-				n := copy(in.batches, in.batches[in.head:])
-				clear(in.batches[n:])
-				in.batches, in.head = in.batches[:n], 0
-			}
-			in.messages -= b.messages
-			in.bytes -= b.bytes
-			in.statuses -= len(b.items) - b.messages
+		if b := in.first(); b != nil {
 			in.taken = true
 			in.serve()
-			in.mu.Unlock()
-			return b, nil
-		}
-		if b := in.lost.takeTail(); b != nil {
 			in.mu.Unlock()
 			return b, nil
 		}
@@ -222,6 +211,20 @@ func (in *inbox) next(ctx context.Context) (*batch, error) {
 	}
 }
 
+// first takes out what comes first; nil: nothing waits. Held: mu.
+func (in *inbox) first() *batch {
+	var b *batch
+	switch {
+	case in.front != nil:
+		b, in.front = in.front, nil
+	case len(in.batches) > 0:
+		b = in.shift()
+	default:
+		b, in.back = in.back, nil
+	}
+	return b
+}
+
 // finish gives back the batch that was taken.
 func (in *inbox) finish(b *batch) {
 	b.release()
@@ -231,9 +234,47 @@ func (in *inbox) finish(b *batch) {
 	in.mu.Unlock()
 }
 
+// leave notes that the loop has ended, and what it has left of the batch in hand.
+func (in *inbox) leave() {
+	if in.cur == nil {
+		return
+	}
+	n := 0
+	for _, it := range in.cur.items[in.pos:] {
+		if it.status() == nil {
+			n++
+		}
+	}
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if in.closed.Load() {
+		if in.taken {
+			in.stats.DroppedMessages += uint64(n)
+		}
+		in.cur.release()
+		in.cur = nil
+	} else {
+		in.rest = n
+	}
+	in.taken = false
+	in.checkDrained()
+}
+
+// resume notes that a loop goes on where the one before it broke off.
+func (in *inbox) resume() {
+	if in.cur == nil {
+		return
+	}
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if !in.closed.Load() {
+		in.taken, in.rest = true, 0
+	}
+}
+
 // checkDrained closes drained when it is time. Held: mu.
 func (in *inbox) checkDrained() {
-	if !in.ended || in.taken || in.messages > 0 {
+	if !in.closed.Load() && (!in.ended || in.taken || in.rest+in.messages > 0) {
 		return
 	}
 	select {
@@ -254,23 +295,24 @@ func (in *inbox) end() {
 
 func (in *inbox) close() {
 	in.mu.Lock()
-	if !in.closed {
-		in.closed = true
-		for _, b := range in.batches[in.head:] {
-			in.stats.DroppedMessages += uint64(b.messages)
-			b.release()
-		}
-		in.batches, in.head = nil, 0
-		for _, w := range in.waiters {
-			close(w)
-		}
-		in.waiters = nil
+	defer in.mu.Unlock()
+	if in.closed.Swap(true) {
+		return
 	}
+	in.stats.DroppedMessages += uint64(in.rest + in.messages)
+	in.rest = 0
+	for b := in.first(); b != nil; b = in.first() {
+		b.release()
+	}
+	for _, w := range in.waiters {
+		close(w)
+	}
+	in.waiters = nil
+	in.checkDrained()
 	in.rouse()
-	in.mu.Unlock()
 }
 
-// rouse wakes the loop. Held: mu.
+// rouse wakes the loop. Held: mu; the send never waits.
 func (in *inbox) rouse() {
 	if in.idle {
 		in.idle = false
@@ -282,112 +324,6 @@ func (in *inbox) queueStats() InboxStats {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	s := in.stats
-	s.QueuedMessages, s.QueuedBytes = in.messages, in.bytes
+	s.QueuedMessages, s.QueuedBytes = in.rest+in.messages, in.bytes
 	return s
-}
-
-// dropNewest drops the messages of b that find no room. Held: mu.
-func (in *inbox) dropNewest(b *batch) {
-	messages, bytes := in.messages, in.bytes
-	in.drop(b, in.lost.tail, func(n int) bool {
-		if messages+1 > in.limit.Messages || bytes+n > in.limit.Bytes {
-			return true
-		}
-		messages++
-		bytes += n
-		return false
-	})
-}
-
-// dropOldest drops waiting messages, and then the first of b, until b fits.
-// Held: mu.
-func (in *inbox) dropOldest(b *batch) {
-	for i := in.head; i < len(in.batches) && !in.fits(b); i++ {
-		in.drop(in.batches[i], in.lost.head, func(n int) bool {
-			if in.fits(b) {
-				return false
-			}
-			in.messages--
-			in.bytes -= n
-			return true
-		})
-	}
-	in.drop(b, in.lost.head, func(int) bool { return !in.fits(b) })
-}
-
-// drop takes the messages for which which reports true out of b, in order, and
-// notes them as lost. Held: mu.
-func (in *inbox) drop(b *batch, lost func(*item), which func(size int) bool) {
-	kept := b.items[:0]
-	for i := range b.items {
-		it := &b.items[i]
-		if it.status() == nil {
-			if n := it.size(); which(n) {
-				b.messages--
-				b.bytes -= n
-				in.stats.DroppedMessages++
-				lost(it)
-				continue
-			}
-		}
-		kept = append(kept, *it)
-	}
-	clear(b.items[len(kept):])
-	b.items = kept
-}
-
-// losses gathers what an inbox has dropped, until it is told in the stream: at
-// its front (the oldest were dropped) or at its end (the newest).
-type losses struct {
-	atHead, atTail []*Gap
-}
-
-func (l *losses) head(it *item) { note(&l.atHead, it) }
-func (l *losses) tail(it *item) { note(&l.atTail, it) }
-
-func note(gaps *[]*Gap, it *item) {
-	var seq uint64
-	if it.meta != nil {
-		seq = it.meta.seq()
-	}
-	for i := len(*gaps) - 1; i >= 0; i-- {
-		if g := (*gaps)[i]; g.Origin == *it.origin {
-			g.Missed++
-			if seq > 0 {
-				g.Before = seq + 1
-			}
-			return
-		}
-	}
-	g := &Gap{Change: Change{*it.origin, time.Now()}, Missed: 1, Exact: true}
-	if seq > 0 {
-		g.After, g.Before = seq-1, seq+1
-	}
-	*gaps = append(*gaps, g)
-}
-
-func statusBatch(gaps *[]*Gap) *batch {
-	if len(*gaps) == 0 {
-		return nil
-	}
-	b := newBatch()
-	for _, g := range *gaps {
-		b.addStatus(g)
-	}
-	*gaps = nil
-	return b
-}
-
-func (l *losses) takeHead() *batch { return statusBatch(&l.atHead) }
-func (l *losses) takeTail() *batch { return statusBatch(&l.atTail) }
-
-// flushTail puts what was lost before b in front of it, unless b is all lost too.
-// Held: mu.
-func (l *losses) flushTail(in *inbox, b *batch) {
-	if b.messages == 0 {
-		return
-	}
-	if g := l.takeTail(); g != nil {
-		in.append(g)
-	}
 }

@@ -15,7 +15,7 @@ func (s *Subscriber) Events(ctx context.Context) iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {
 		in := s.main
 		err := in.loop(ctx, func(it *item) bool {
-			if st := it.status(); st != nil {
+			if st := s.statusOfItem(it); st != nil {
 				return yield(st, nil)
 			}
 			return yield(in.arena.own(it), nil)
@@ -32,7 +32,7 @@ func (s *Subscriber) Messages(ctx context.Context) iter.Seq2[*Message, error] {
 	return func(yield func(*Message, error) bool) {
 		in := s.main
 		err := in.loop(ctx, func(it *item) bool {
-			if st := it.status(); st != nil {
+			if st := s.statusOfItem(it); st != nil {
 				s.onStatus(st)
 				return true
 			}
@@ -62,7 +62,7 @@ func (s *Subscriber) borrow(ctx context.Context) iter.Seq2[*Message, error] {
 	return func(yield func(*Message, error) bool) {
 		var m Message
 		err := s.main.loop(ctx, func(it *item) bool {
-			if st := it.status(); st != nil {
+			if st := s.statusOfItem(it); st != nil {
 				s.onStatus(st)
 				return true
 			}
@@ -73,6 +73,16 @@ func (s *Subscriber) borrow(ctx context.Context) iter.Seq2[*Message, error] {
 			yield(nil, err)
 		}
 	}
+}
+
+// statusOfItem is item.status. What an inbox has dropped is logged when it is told:
+// of all other statuses the logger has heard when they came.
+func (s *Subscriber) statusOfItem(it *item) Status {
+	st := it.status()
+	if st != nil && it.rare.lost {
+		s.logStatus(st)
+	}
+	return st
 }
 
 func (s *Subscriber) onStatus(st Status) {
@@ -88,6 +98,8 @@ func (in *inbox) loop(ctx context.Context, take func(*item) bool) error {
 		return ErrInUse
 	}
 	defer in.busy.Store(false)
+	in.resume()
+	defer in.leave()
 	for {
 		if in.cur == nil {
 			b, err := in.next(ctx)
@@ -100,6 +112,12 @@ func (in *inbox) loop(ctx context.Context, take func(*item) bool) error {
 			in.cur, in.pos = b, 0
 		}
 		for in.pos < len(in.cur.items) {
+			if in.closed.Load() {
+				return nil
+			}
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
 			it := &in.cur.items[in.pos]
 			in.pos++
 			if !take(it) {
@@ -108,9 +126,6 @@ func (in *inbox) loop(ctx context.Context, take func(*item) bool) error {
 		}
 		in.finish(in.cur)
 		in.cur = nil
-		if err := context.Cause(ctx); err != nil {
-			return err
-		}
 	}
 }
 
