@@ -74,6 +74,17 @@ func (b *batch) add(topic string, payload []byte, m meta, origin *Origin, r *rar
 
 func (b *batch) addStatus(s Status) { b.items = append(b.items, item{rare: &rare{status: s}}) }
 
+// topics are those of the messages, in order.
+func (b *batch) topics() []string {
+	names := make([]string, 0, b.messages)
+	for i := range b.items {
+		if it := &b.items[i]; it.status() == nil {
+			names = append(names, it.topic)
+		}
+	}
+	return names
+}
+
 // refer makes the batch keep the blocks that its items are in.
 func (b *batch) refer(one *block.Block, more []*block.Block) {
 	if one != nil {

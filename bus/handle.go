@@ -26,7 +26,7 @@ func (s *Subscriber) Handle(f topic.Filter, fn func(ctx context.Context, m *Mess
 	if err := f.Err(); err != nil {
 		return nil, fmt.Errorf("bus: handle: %w", err)
 	}
-	in := newInbox(s.cfg.Queue, f)
+	in := newInbox(s.cfg.Queue, s.cfg.Lifespan, f)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := s.life.alive(); err != nil {

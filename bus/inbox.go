@@ -14,7 +14,8 @@ import (
 // the subscriber's own stream, or of a handler. Readers push batches into it, one
 // loop takes them out.
 type inbox struct {
-	limit Queue
+	limit    Queue
+	lifespan time.Duration // 0: no limit
 
 	mu       sync.Mutex
 	filter   topic.Filter
@@ -45,13 +46,14 @@ type InboxStats struct {
 	QueuedMessages, QueuedBytes int    // waiting now
 	Messages, Bytes             uint64 // accepted by the filter
 	DroppedMessages             uint64 // by overflow
+	Expired                     uint64 // older than SubscriberConfig.Lifespan when their turn came
 }
 
 // maxStatuses bounds the statuses that wait where nobody takes them.
 const maxStatuses = 4096
 
-func newInbox(limit Queue, filter topic.Filter) *inbox {
-	return &inbox{limit: limit, filter: filter, wake: make(chan struct{}, 1), drained: make(chan struct{})}
+func newInbox(limit Queue, lifespan time.Duration, filter topic.Filter) *inbox {
+	return &inbox{limit: limit, lifespan: lifespan, filter: filter, wake: make(chan struct{}, 1), drained: make(chan struct{})}
 }
 
 // fits reports whether the messages of b find room. Held: mu.
@@ -74,6 +76,8 @@ func (in *inbox) push(b *batch, stop <-chan struct{}) bool {
 			in.dropNewest(b)
 		case DropOldest:
 			in.dropOldest(b)
+		case Conflate:
+			in.conflate(b)
 		default:
 			in.waitRoom(b, stop)
 		}
@@ -222,6 +226,13 @@ func (in *inbox) next(ctx context.Context) (*batch, error) {
 	}
 }
 
+// expire counts a message that was too old.
+func (in *inbox) expire() {
+	in.mu.Lock()
+	in.stats.Expired++
+	in.mu.Unlock()
+}
+
 // finish gives back the batch that was taken.
 func (in *inbox) finish(b *batch) {
 	b.release()
@@ -313,6 +324,57 @@ func (in *inbox) dropOldest(b *batch) {
 		})
 	}
 	in.drop(b, in.lost.head, func(int) bool { return !in.fits(b) })
+}
+
+// conflate drops each waiting message that a later one of the same topic, b's
+// included, has made old; and the oldest, where that does not free half of the
+// queue. Held: mu.
+func (in *inbox) conflate(b *batch) {
+	newest := make(map[string]int)
+	n := 0
+	each := func(f func(b *batch)) {
+		n = 0
+		for _, waiting := range in.batches[in.head:] {
+			f(waiting)
+		}
+		f(b)
+	}
+	each(func(b *batch) {
+		for i := range b.items {
+			if it := &b.items[i]; it.status() == nil {
+				newest[it.topic] = n
+				n++
+			}
+		}
+	})
+	in.messages += b.messages // as if it waited already
+	in.bytes += b.bytes
+	each(func(b *batch) {
+		topics := b.topics()
+		i := -1
+		in.drop(b, in.lost.head, func(size int) bool {
+			i++
+			old := newest[topics[i]] != n
+			n++
+			if old {
+				in.messages--
+				in.bytes -= size
+			}
+			return old
+		})
+	})
+	each(func(b *batch) {
+		in.drop(b, in.lost.head, func(size int) bool {
+			if in.messages <= in.limit.Messages/2 && in.bytes <= in.limit.Bytes/2 || in.messages == 1 {
+				return false
+			}
+			in.messages--
+			in.bytes -= size
+			return true
+		})
+	})
+	in.messages -= b.messages
+	in.bytes -= b.bytes
 }
 
 // drop takes the messages for which which reports true out of b, in order, and
