@@ -31,9 +31,13 @@ const (
 	Block
 	// Disconnect ends the connection of the peer that does not keep up.
 	Disconnect
+	// Conflate keeps only the newest event of each topic: what counts for prices,
+	// scores and readings. Where there are more topics than half the queue has
+	// room for, the oldest go as well.
+	Conflate
 )
 
-var overflowNames = [...]string{"default", "drop-newest", "drop-oldest", "block", "disconnect"}
+var overflowNames = [...]string{"default", "drop-newest", "drop-oldest", "block", "disconnect", "conflate"}
 
 func (o Overflow) String() string {
 	if o < 0 || int(o) >= len(overflowNames) {
@@ -49,7 +53,7 @@ func ParseOverflow(s string) (Overflow, error) {
 			return Overflow(i), nil
 		}
 	}
-	return 0, fmt.Errorf("bus: unknown overflow policy %q: want drop-newest, drop-oldest, block or disconnect", s)
+	return 0, fmt.Errorf("bus: unknown overflow policy %q: want drop-newest, drop-oldest, block, disconnect or conflate", s)
 }
 
 // Queue bounds a queue of events: the high-water mark, in two measures. Whichever
@@ -72,7 +76,7 @@ func (q Queue) check(f *fields, name string, overflow Overflow) Queue {
 	if q.Bytes < 0 {
 		f.bad(name+".Bytes", q.Bytes, "want a number of bytes, or 0 for 64 MiB")
 	}
-	if q.Overflow < 0 || q.Overflow > Disconnect {
+	if q.Overflow < 0 || q.Overflow > Conflate {
 		f.bad(name+".Overflow", q.Overflow, "unknown policy")
 	}
 	if q.Messages == 0 {
@@ -90,10 +94,14 @@ func (q Queue) check(f *fields, name string, overflow Overflow) Queue {
 func (q Queue) limit() queue.Limit {
 	o := map[Overflow]queue.Overflow{
 		DropNewest: queue.DropNewest, DropOldest: queue.DropOldest,
-		Block: queue.Block, Disconnect: queue.Disconnect,
+		Block: queue.Block, Disconnect: queue.Disconnect, Conflate: queue.Conflate,
 	}[q.Overflow]
-	return queue.Limit{Messages: q.Messages, Bytes: q.Bytes, Overflow: o}
+	return queue.Limit{Messages: q.Messages, Bytes: q.Bytes, Overflow: o, Topic: topicOf}
 }
+
+// topicOf is the topic of an encoded event of our own: it is at most 255 bytes, so
+// its frame begins with flags and one byte of length.
+func topicOf(msg []byte) []byte { return msg[2 : 2+int(msg[1])] }
 
 // Limits bounds what peers may ask of this process. A connection that goes beyond
 // one is closed or, for Connections and Handshakes, refused, and no other notices.

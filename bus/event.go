@@ -32,7 +32,7 @@ type Status interface {
 	Event
 	fmt.Stringer
 	// Kind is one word: connected, ready, disconnected, stale, recovered,
-	// restarted, gone, failover, gap.
+	// restarted, gone, failover, gap, overdue.
 	Kind() string
 	// About returns what the status is about, and when it was noticed.
 	About() (Origin, time.Time)

@@ -28,6 +28,7 @@ func (s *Subscriber) Handle(f topic.Filter, fn func(ctx context.Context, m *Mess
 		return nil, fmt.Errorf("bus: handle: %w", err)
 	}
 	in := newInbox(s.cfg.Queue, f)
+	in.lifespan = s.cfg.Lifespan
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := s.life.alive(); err != nil {

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/heraldbus/herald/topic"
 )
@@ -14,7 +15,8 @@ import (
 // the subscriber's own stream, or of a handler. Readers push batches into it, one
 // loop takes them out.
 type inbox struct {
-	limit Queue
+	limit    Queue
+	lifespan time.Duration // 0: no limit
 
 	mu       sync.Mutex
 	filter   topic.Filter
@@ -48,6 +50,7 @@ type InboxStats struct {
 	QueuedMessages, QueuedBytes int    // waiting now
 	Messages, Bytes             uint64 // accepted by the filter
 	DroppedMessages             uint64 // by overflow, or not taken before Close
+	Expired                     uint64 // older than SubscriberConfig.Lifespan when their turn came
 }
 
 // maxStatuses bounds the statuses that wait where nobody takes them.
@@ -79,7 +82,11 @@ func (in *inbox) push(b *batch, stop <-chan struct{}) bool {
 			return !in.dropNewest(b)
 		case DropOldest:
 			in.append(b)
-			in.dropOldest()
+			in.dropOldest(in.limit.Messages, in.limit.Bytes)
+			return true
+		case Conflate:
+			in.append(b)
+			in.conflate()
 			return true
 		}
 		in.waitRoom(b, stop)
@@ -223,6 +230,13 @@ func (in *inbox) first() *batch {
 		b, in.back = in.back, nil
 	}
 	return b
+}
+
+// expire counts a message that was too old.
+func (in *inbox) expire() {
+	in.mu.Lock()
+	in.stats.Expired++
+	in.mu.Unlock()
 }
 
 // finish gives back the batch that was taken.

@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"iter"
+	"math"
+	"time"
 )
 
 // Events yields messages and statuses in the order in which they came. The loop
@@ -111,6 +113,10 @@ func (in *inbox) loop(ctx context.Context, take func(*item) bool) error {
 			}
 			in.cur, in.pos = b, 0
 		}
+		oldest := int64(math.MinInt64)
+		if in.lifespan > 0 {
+			oldest = time.Now().Add(-in.lifespan).UnixNano()
+		}
 		for in.pos < len(in.cur.items) {
 			if in.closed.Load() {
 				return nil
@@ -120,6 +126,10 @@ func (in *inbox) loop(ctx context.Context, take func(*item) bool) error {
 			}
 			it := &in.cur.items[in.pos]
 			in.pos++
+			if it.meta != nil && it.meta.time() < oldest {
+				in.expire()
+				continue
+			}
 			if !take(it) {
 				return nil
 			}

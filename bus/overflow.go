@@ -41,11 +41,15 @@ func (in *inbox) dropNewest(b *batch) (dropped bool) {
 	return dropped
 }
 
-// dropOldest drops waiting messages until the limit is kept. The newest stays,
-// even if it alone is larger than the limit. Held: mu.
-func (in *inbox) dropOldest() {
-	for in.messages > in.limit.Messages || in.bytes > in.limit.Bytes && in.messages > 1 {
+// dropOldest drops waiting messages until so many messages and bytes are left. The
+// newest stays, even if it alone is larger than that. Held: mu.
+func (in *inbox) dropOldest(messages, bytes int) {
+	for in.messages > max(messages, 1) || in.bytes > bytes && in.messages > 1 {
 		b := in.batches[in.head]
+		if len(b.items) == 0 { // conflated away
+			in.shift().release()
+			continue
+		}
 		if it := &b.items[0]; it.status() == nil {
 			n := it.size()
 			b.messages--
@@ -67,6 +71,42 @@ func (in *inbox) dropOldest() {
 			in.shift().release()
 		}
 	}
+}
+
+// conflate drops each waiting message that a later one of the same topic has made
+// old; and the oldest, where that does not free half of the queue, so that the work
+// is spread over many messages. Held: mu.
+func (in *inbox) conflate() {
+	newest := make(map[string]*item)
+	for _, b := range in.batches[in.head:] {
+		for i := range b.items {
+			if it := &b.items[i]; it.status() == nil {
+				newest[it.topic] = it
+			}
+		}
+	}
+	for _, b := range in.batches[in.head:] {
+		kept := b.items[:0]
+		for i := range b.items {
+			it := &b.items[i]
+			if it.status() == nil && newest[it.topic] != it {
+				n := it.size()
+				b.messages--
+				b.bytes -= n
+				in.messages--
+				in.bytes -= n
+				in.lose(&in.front, it)
+				continue
+			}
+			if newest[it.topic] == it {
+				newest[it.topic] = &b.items[len(kept)] // it moves there
+			}
+			kept = append(kept, *it)
+		}
+		clear(b.items[len(kept):])
+		b.items = kept
+	}
+	in.dropOldest(in.limit.Messages/2, in.limit.Bytes/2)
 }
 
 // lose counts a message that is dropped, and notes it in the gaps at the end of a

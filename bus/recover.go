@@ -277,9 +277,7 @@ func (x *session) receive(st *stream, h *heldBack, after, to uint64) bool {
 		x.gap(h.origin, miss)
 	}
 	st.take(entry, h.meta)
-	for _, in := range entry.Handlers {
-		x.batch(in).add(entry.Name, h.payload, h.meta, h.origin, h.rare)
-	}
+	x.give(entry, h.payload, h.meta, h.origin, h.rare)
 	return true
 }
 
@@ -387,9 +385,7 @@ func (x *session) lastValue(st *stream, h *heldBack) {
 		return
 	}
 	entry.State = h.meta.seq()
-	for _, in := range entry.Handlers {
-		x.batch(in).add(entry.Name, h.payload, h.meta, h.origin, h.rare)
-	}
+	x.give(entry, h.payload, h.meta, h.origin, h.rare)
 }
 
 // again begins a recovery anew whose answer shows that something is missing from

@@ -132,10 +132,27 @@ func (x *session) Message(b *block.Block, frames [][]byte) error {
 		}
 		st.take(entry, m)
 	}
-	for _, in := range entry.Handlers {
-		x.batch(in).add(entry.Name, payload, m, c.origin, r)
-	}
+	x.give(entry, payload, m, c.origin, r)
 	return nil
+}
+
+// give puts a message into the batches of the inboxes that take it, unless another
+// publisher of a redundant source has brought it already.
+func (x *session) give(e *topic.Entry[*inbox, uint64], payload []byte, m meta, o *Origin, r *rare) {
+	if g := x.up.group; g != nil && g.seen != nil && m != nil {
+		if id, ok := idOf(e.Name, m); ok {
+			if again, _ := g.seen.ContainsOrAdd(id, struct{}{}); again {
+				x.s.duplicates.Add(1)
+				return
+			}
+		}
+	}
+	for i, in := range e.Handlers {
+		if i > 0 && in == e.Handlers[i-1] {
+			continue // it has more than one route, see Subscriber.refilter
+		}
+		x.batch(in).add(e.Name, payload, m, o, r)
+	}
 }
 
 // framed takes a message of a foreign framing. What its topic is differs from
@@ -154,8 +171,12 @@ func (x *session) framed(b *block.Block, frames [][]byte) {
 		r = &rare{extra: slices.Clone(f.Extra)}
 	}
 	name := ""
+	var before *inbox
 	for _, in := range x.routes.Match(f.Topic, frames[0], nil) {
-		if name == "" {
+		if in == before {
+			continue // it has more than one route, see Subscriber.refilter
+		}
+		if before = in; name == "" {
 			name = string(f.Topic)
 		}
 		x.batch(in).add(name, f.Payload, nil, c.origin, r)
@@ -354,7 +375,7 @@ func (x *session) send(msgs []byte) {
 // have: new prefixes first, then the question whether they are in force, then
 // the cancelling of old ones. Held: mu.
 func (s *Subscriber) subscribe(x *session) {
-	active := x.up.group == nil || x.up.group.ups[x.up.group.active] == x.up
+	active := x.up.wanted()
 	x.active.Store(active)
 	var want []string
 	if active {

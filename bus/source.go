@@ -11,6 +11,8 @@ type Source struct {
 	endpoints []string
 	returns   time.Duration
 	framing   Framing
+	redundant bool
+	window    int
 }
 
 // From is a source with one endpoint or, given several, with a list in order of
@@ -19,6 +21,33 @@ type Source struct {
 // from the start, for their heartbeats alone, so that the change is a matter of
 // one message, and so that it is known when a lost one is back.
 func From(endpoints ...string) Source { return Source{endpoints: endpoints} }
+
+// HeaderID is the header by which the application says which event this is, the
+// same for all publishers of a stream, such as "prices-4711".
+const HeaderID = "id"
+
+// defaultWindow is how many events a redundant source remembers.
+const defaultWindow = 65_536
+
+// Redundant is a source with several publishers of the same stream, which are all
+// used at once; each event is given once, when it first comes. So the loss of one
+// publisher is not noticed in the stream. Which events are the same is said by the
+// header [HeaderID]; without it only those that come twice from one publisher, over
+// two of the endpoints, are known to be.
+//
+// What one publisher did not get through is reported as a [Gap] of that publisher,
+// though another may have brought it.
+func Redundant(endpoints ...string) Source {
+	return Source{endpoints: endpoints, redundant: true, window: defaultWindow}
+}
+
+// Window is how many of the last events a redundant source remembers in order to
+// tell what has come already; the default is 65,536. One that comes again later
+// than that is given again.
+func (s Source) Window(events int) Source {
+	s.window = events
+	return s
+}
 
 // ReturnAfter makes the source go back to an endpoint it prefers once that one has
 // been alive for d. Without it, or with 0, it stays until it must change.

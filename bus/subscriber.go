@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	lru "github.com/hashicorp/golang-lru/v2"
 	"github.com/hashicorp/golang-lru/v2/simplelru"
 
 	"github.com/heraldbus/herald/internal/engine"
@@ -26,6 +27,9 @@ type Subscriber struct {
 	log  *slog.Logger
 	life lifecycle
 	main *inbox // of Events, Messages and Borrow
+
+	watches  []*inbox // of deadlines
+	watching sync.WaitGroup
 
 	routes     atomic.Pointer[topic.Routes[*inbox]]
 	duplicates atomic.Uint64
@@ -63,13 +67,17 @@ type counted struct {
 	n      int
 }
 
+// maxUnion is how many filters of ordinary size make one.
+const maxUnion = 1000
+
 // maxStreams bounds the incarnations whose chains are remembered.
 const maxStreams = 16_384
 
 // NewSubscriber makes a subscriber, binds its endpoints and begins to connect to
 // its sources. It fails when an endpoint can't be bound.
 func NewSubscriber(cfg SubscriberConfig) (*Subscriber, error) {
-	cfg.Sources = slices.Clone(cfg.Sources)
+	cfg.Sources, cfg.Bind = slices.Clone(cfg.Sources), slices.Clone(cfg.Bind)
+	cfg.Deadlines = slices.Clone(cfg.Deadlines)
 	ec, err := cfg.check()
 	if err != nil {
 		return nil, err
@@ -87,10 +95,16 @@ func NewSubscriber(cfg SubscriberConfig) (*Subscriber, error) {
 		streams: streams,
 		refused: make(map[string]error),
 	}
+	s.main.lifespan = cfg.Lifespan
 	s.recoveries.streams = make(map[*stream]struct{})
 	s.life.init()
 	ec.Handler = (*subscriberPeers)(s)
 	s.eng = engine.New(ec)
+	for _, d := range cfg.Deadlines {
+		// What it loses when it is slow is of no matter.
+		limit := Queue{Messages: 10_000, Bytes: 1 << 20, Overflow: DropOldest}
+		s.watches = append(s.watches, newInbox(limit, d.Filter))
+	}
 	s.mu.Lock()
 	s.refilter()
 	err = s.open()
@@ -100,6 +114,9 @@ func NewSubscriber(cfg SubscriberConfig) (*Subscriber, error) {
 		return nil, err
 	}
 	s.life.goes(s.watcher)
+	for i, d := range cfg.Deadlines {
+		s.watching.Go(func() { s.watchDeadline(d, s.watches[i]) })
+	}
 	return s, nil
 }
 
@@ -125,6 +142,13 @@ func (s *Subscriber) open() error {
 	}
 	for _, src := range s.cfg.Sources {
 		g := &group{returns: src.returns}
+		if src.redundant {
+			seen, err := lru.New[eventID, struct{}](src.window)
+			if err != nil {
+				return err
+			}
+			g.seen = seen
+		}
 		s.groups = append(s.groups, g)
 		for _, e := range src.endpoints {
 			up := add(e, src.framing, g)
@@ -142,44 +166,64 @@ func (s *Subscriber) open() error {
 // Endpoints are the endpoints of Bind, with the addresses they got.
 func (s *Subscriber) Endpoints() []string { return slices.Clone(s.cfg.Bind) }
 
-// Add adds a filter: Events yields what passes any of the filters that were given,
+// Add adds filters: Events yields what passes any of the filters that were given,
 // by SubscriberConfig.Filter or by Add. They are counted: what was added twice is
-// removed by two calls of Remove. When Add returns, the subscription is on its
-// way; wait for Ready to know that it is in force.
-func (s *Subscriber) Add(f topic.Filter) error {
-	if err := f.Err(); err != nil {
-		return fmt.Errorf("bus: add filter: %w", err)
+// removed by two calls of Remove. When Add returns, the subscriptions are on their
+// way; wait for Ready to know that they are in force. Many filters are best added
+// in one call. On an error none is added.
+func (s *Subscriber) Add(filters ...topic.Filter) error {
+	for _, f := range filters {
+		if err := f.Err(); err != nil {
+			return fmt.Errorf("bus: add filter: %w", err)
+		}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := s.life.alive(); err != nil {
 		return err
 	}
-	key := f.String()
-	if c, ok := s.filters[key]; ok {
-		c.n++
-		return nil
+	fresh := false
+	for _, f := range filters {
+		key := f.String()
+		if c, ok := s.filters[key]; ok {
+			c.n++
+			continue
+		}
+		s.filters[key] = &counted{f, 1}
+		fresh = true
 	}
-	s.filters[key] = &counted{f, 1}
-	s.refilter()
+	if fresh {
+		s.refilter()
+	}
 	return nil
 }
 
-// Remove takes back one Add of a filter, or SubscriberConfig.Filter. What is in
-// the queue already is still yielded.
-func (s *Subscriber) Remove(f topic.Filter) error {
+// Remove takes back one Add of each filter, or SubscriberConfig.Filter. What is in
+// the queue already is still yielded. On an error, which names a filter that is not
+// among the subscriber's, none is removed.
+func (s *Subscriber) Remove(filters ...topic.Filter) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := s.life.alive(); err != nil {
 		return err
 	}
-	key := f.String()
-	c, ok := s.filters[key]
-	if !ok {
-		return fmt.Errorf("bus: remove filter: %q is not among this subscriber's filters", key)
+	less := make(map[string]int, len(filters))
+	for _, f := range filters {
+		key := f.String()
+		less[key]++
+		if c, ok := s.filters[key]; !ok || c.n < less[key] {
+			return fmt.Errorf("bus: remove filter: %q is not among this subscriber's filters, or not so often", key)
+		}
 	}
-	if c.n--; c.n == 0 {
-		delete(s.filters, key)
+	gone := false
+	for key, n := range less {
+		c := s.filters[key]
+		if c.n -= n; c.n == 0 {
+			delete(s.filters, key)
+			gone = true
+		}
+	}
+	if gone {
 		s.refilter()
 	}
 	return nil
@@ -187,16 +231,26 @@ func (s *Subscriber) Remove(f topic.Filter) error {
 
 // refilter puts the filters of all inboxes in force. Held: mu.
 func (s *Subscriber) refilter() {
-	fs := make([]topic.Filter, 0, len(s.filters))
+	routes := topic.NewRoutes[*inbox]()
+	var all []topic.Filter
 	if !s.only {
 		for _, key := range slices.Sorted(maps.Keys(s.filters)) {
-			fs = append(fs, s.filters[key].filter)
+			all = append(all, s.filters[key].filter)
+		}
+		// A filter is bounded in size; so many are several routes to the main inbox,
+		// next to each other: see session.give.
+		for chunk := range slices.Chunk(all, maxUnion) {
+			if union := topic.Any(chunk...); union.Err() == nil {
+				routes = routes.With(union, s.main)
+				continue
+			}
+			for _, f := range chunk {
+				routes = routes.With(f, s.main)
+			}
 		}
 	}
-	main := topic.Any(fs...)
-	routes := topic.NewRoutes[*inbox]().With(main, s.main)
-	all := append(fs[:len(fs):len(fs)], topic.None())
-	for _, in := range s.handlers {
+	all = append(all, topic.None())
+	for _, in := range slices.Concat(s.handlers, s.watches) {
 		routes = routes.With(in.filter, in)
 		all = append(all, in.filter)
 	}
@@ -281,11 +335,17 @@ func (s *Subscriber) Ready(ctx context.Context) error {
 // unready lists what Ready waits for. Held: mu.
 func (s *Subscriber) unready() []string {
 	var waiting []string
-	check := func(up *upstream) {
+	ready := func(up *upstream) bool {
 		for sess := range up.sessions {
 			if sess.ready == s.version {
-				return
+				return true
 			}
+		}
+		return false
+	}
+	check := func(up *upstream) {
+		if ready(up) {
+			return
 		}
 		why := up.endpoint
 		if err := s.refused[up.endpoint]; err != nil && len(up.sessions) == 0 {
@@ -294,7 +354,9 @@ func (s *Subscriber) unready() []string {
 		waiting = append(waiting, why)
 	}
 	for _, g := range s.groups {
-		check(g.ups[g.active])
+		if g.seen == nil || !slices.ContainsFunc(g.ups, ready) {
+			check(g.ups[g.active])
+		}
 	}
 	for _, up := range s.ups {
 		if up.group == nil {
@@ -369,6 +431,10 @@ func (s *Subscriber) inboxes() []*inbox {
 
 func (s *Subscriber) drain(ctx context.Context) {
 	s.eng.Close()
+	for _, in := range s.watches {
+		in.close()
+	}
+	s.watching.Wait()
 	for _, in := range s.inboxes() {
 		in.end()
 	}

@@ -3,6 +3,7 @@ package bus
 import (
 	"fmt"
 	"log/slog"
+	"time"
 
 	"github.com/heraldbus/herald/heartbeat"
 	"github.com/heraldbus/herald/internal/engine"
@@ -40,6 +41,12 @@ type SubscriberConfig struct {
 	// Queue bounds what has been received and not yet taken: by Events, and again
 	// by each handler. Overflow: Block.
 	Queue Queue
+	// Deadlines watch topics that should tick.
+	Deadlines []Deadline
+	// Lifespan is the age from which on a message is not given any more when its
+	// turn comes, but counted (InboxStats.Expired): by the publisher's clock when it
+	// was published, and this one's now, so both should be set. 0: none is too old.
+	Lifespan time.Duration
 	// TopicCache is how many topics of each publisher are remembered with who
 	// takes them and the last seq of each. What is forgotten cannot be missed: no
 	// gap is reported where the last seq is not known. 0: 65,536.
@@ -65,6 +72,9 @@ func (c *SubscriberConfig) check() (engine.Config, error) {
 			f.add(name, fmt.Errorf("it has no endpoint"))
 		}
 		checkEndpoints(&f, name, s.endpoints)
+		if s.redundant && s.window < 1 {
+			f.bad(name+".Window", s.window, "want a number of events")
+		}
 		if s.returns < 0 {
 			f.bad(name+".ReturnAfter", s.returns, "want a duration, or 0 for never")
 		}
@@ -72,6 +82,12 @@ func (c *SubscriberConfig) check() (engine.Config, error) {
 	checkEndpoints(&f, "Bind", c.Bind)
 	f.add("Filter", c.Filter.Err())
 	f.add("Liveness", c.Liveness.Validate())
+	for i, d := range c.Deadlines {
+		d.check(&f, fmt.Sprintf("Deadlines[%d]", i))
+	}
+	if c.Lifespan < 0 {
+		f.bad("Lifespan", c.Lifespan, "want a duration, or 0 for no limit")
+	}
 	if c.TopicCache < 0 {
 		f.bad("TopicCache", c.TopicCache, "want a number of topics, or 0 for 65,536")
 	}

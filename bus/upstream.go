@@ -1,7 +1,10 @@
 package bus
 
 import (
+	"hash/maphash"
 	"time"
+
+	lru "github.com/hashicorp/golang-lru/v2"
 
 	"github.com/heraldbus/herald/internal/engine"
 )
@@ -20,12 +23,44 @@ type upstream struct {
 	healthy    time.Time             // since when it is usable; zero: it is not
 }
 
-// group is the upstreams of one source in order of preference. Only the active one
-// has the subscriber's subscriptions. Subscriber.mu guards it.
+// group is the upstreams of one source. In order of preference: only the active one
+// has the subscriber's subscriptions. Or redundant: all have them, and seen is what
+// has come. Subscriber.mu guards it, but not seen, which has its own lock.
 type group struct {
 	ups     []*upstream
 	active  int
 	returns time.Duration
+	seen    *lru.Cache[eventID, struct{}] // nil: not redundant
+}
+
+// eventID stands for an event of a redundant source: a hash of its topic and the id
+// that the application gave it, of 128 bits, so that no two meet by chance.
+type eventID [2]uint64
+
+var eventSeeds = [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()}
+
+// idOf reports false for an event without an id.
+func idOf(name string, m meta) (id eventID, ok bool) {
+	for k, v := range eachHeader(m.headers()) {
+		if string(k) != HeaderID {
+			continue
+		}
+		for i, seed := range eventSeeds {
+			var h maphash.Hash
+			h.SetSeed(seed)
+			h.WriteString(name)
+			h.WriteByte(0)
+			h.Write(v)
+			id[i] = h.Sum64()
+		}
+		return id, true
+	}
+	return id, false
+}
+
+// wanted reports whether an upstream has the subscriptions.
+func (up *upstream) wanted() bool {
+	return up.group == nil || up.group.seen != nil || up.group.ups[up.group.active] == up
 }
 
 // usable reports whether events can be expected of the upstream: it is connected,
@@ -47,6 +82,9 @@ func (up *upstream) usable() bool {
 // puts it after its cause: behind what a session has read, or at the end of the
 // stream. Held: mu.
 func (s *Subscriber) evaluate(g *group, now time.Time, tell func(Status)) (again time.Time) {
+	if g.seen != nil {
+		return time.Time{}
+	}
 	for _, up := range g.ups {
 		switch ok := up.usable(); {
 		case !ok:

@@ -14,6 +14,7 @@ const (
 	DropOldest                 // as many of the oldest are dropped as the new one needs
 	Block                      // Push answers Full, its caller waits for Room
 	Disconnect                 // Push answers Overrun, its caller drops the peer
+	Conflate                   // only the newest event of each topic is kept, see Limit.Topic
 )
 
 // Limit bounds what waits in a queue, control messages apart. Whichever bound is
@@ -23,6 +24,8 @@ type Limit struct {
 	Messages int // positive, which New does not check
 	Bytes    int // as encoded; a message larger than that is taken by an empty queue
 	Overflow Overflow
+	// Topic returns the topic of a message; [Conflate] needs it.
+	Topic func(msg []byte) []byte
 }
 
 // Outcome is what became of a pushed message.
@@ -186,6 +189,9 @@ func (q *Queue) overflow(n int) Outcome {
 		case DropOldest:
 			for q.full(n) && q.dropOldest() {
 			}
+			return Queued
+		case Conflate:
+			q.conflate(n)
 			return Queued
 		case Disconnect:
 			// The caller is told once, not with every event until the peer is gone.
