@@ -62,6 +62,10 @@ type Queue struct {
 	Messages int // 0: 100,000
 	Bytes    int // of topic, payload and framing; 0: 64 MiB
 	Overflow Overflow
+	// Patience bounds the wait of [Block] at a publisher: a peer that takes nothing
+	// for so long is disconnected, as under [Disconnect], and holds up the others no
+	// longer. 0: it is waited for as long as the context of Publish allows.
+	Patience time.Duration
 }
 
 const (
@@ -78,6 +82,9 @@ func (q Queue) check(f *fields, name string, overflow Overflow) Queue {
 	}
 	if q.Overflow < 0 || q.Overflow > Conflate {
 		f.bad(name+".Overflow", q.Overflow, "unknown policy")
+	}
+	if q.Patience < 0 || q.Patience > 0 && (q.Overflow != Block || overflow != DropNewest) {
+		f.bad(name+".Patience", q.Patience, "want a duration, or 0 for no limit; it is for Block at a publisher")
 	}
 	if q.Messages == 0 {
 		q.Messages = defaultQueueMessages

@@ -156,3 +156,24 @@ func TestManyFilters(t *testing.T) {
 		}
 	})
 }
+
+// Under Block a peer that takes nothing holds up the others only for so long.
+func TestBlockWithPatience(t *testing.T) {
+	inWorld(t, func(w *world) {
+		p := w.publisher("p", bus.PublisherConfig{Queue: bus.Queue{Messages: 100, Overflow: bus.Block, Patience: 2 * time.Second}})
+		for _, name := range []string{"stuck", "sub"} {
+			w.subscriber(bus.SubscriberConfig{Sources: []bus.Source{bus.From(at("p"))}, Network: w.network(name)}).record().ready()
+		}
+		w.net.Path("p", "stuck").Stall()
+		began := time.Now()
+		for range 50_000 { // more than the path's buffer takes
+			w.publish(p, "a", "0123456789")
+		}
+		if waited := time.Since(began); waited < 2*time.Second || waited > 3*time.Second {
+			t.Errorf("publishing was held up for %v, want 2s", waited)
+		}
+		if n := len(p.Stats().Peers); n != 1 {
+			t.Errorf("%d peers, want 1", n)
+		}
+	})
+}

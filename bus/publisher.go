@@ -282,8 +282,15 @@ func (p *Publisher) waitRoom(ctx context.Context, r *route, size int) error {
 		}
 		p.mu.Unlock()
 		var err error
+		var late <-chan time.Time
+		if p.cfg.Queue.Patience > 0 {
+			late = time.After(p.cfg.Queue.Patience)
+		}
 		select {
 		case <-room:
+		case <-late:
+			full.Close(ErrSlow)
+			<-full.Done() // and then it is no longer among the peers of the route
 		case <-ctx.Done():
 			err = fmt.Errorf("bus: publish %q: no room in the queue of %s: %w", r.name, full.Remote, context.Cause(ctx))
 		case <-p.life.stopping:
