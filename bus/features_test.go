@@ -177,3 +177,29 @@ func TestBlockWithPatience(t *testing.T) {
 		}
 	})
 }
+
+func TestHandleInline(t *testing.T) {
+	inWorld(t, func(w *world) {
+		p := w.publisher("p", bus.PublisherConfig{})
+		s := w.subscriber(bus.SubscriberConfig{Sources: []bus.Source{bus.From(at("p"))}})
+		var got []string
+		stop, err := s.HandleInline(topic.Prefix("a"), func(m *bus.Message) { got = append(got, word(m)) })
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.ready()
+		w.publish(p, "a", "1")
+		w.publish(p, "b", "1")
+		w.publish(p, "a", "2")
+		synctest.Wait()
+		stop()
+		w.publish(p, "a", "3")
+		synctest.Wait()
+		if fmt.Sprint(got) != "[a=1 a=2]" {
+			t.Errorf("the handler got %q", got)
+		}
+		if n := s.Stats().Queue.Messages; n != 0 {
+			t.Errorf("%d messages in a queue that nobody takes from", n)
+		}
+	})
+}

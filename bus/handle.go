@@ -29,22 +29,9 @@ func (s *Subscriber) Handle(f topic.Filter, fn func(ctx context.Context, m *Mess
 	}
 	in := newInbox(s.cfg.Queue, f)
 	in.lifespan = s.cfg.Lifespan
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if err := s.life.alive(); err != nil {
+	if err := s.addHandler(in); err != nil {
 		return nil, err
 	}
-	if !s.only && s.cfg.Filter.Equal(topic.Everything()) && !s.main.busy.Load() && len(s.filters) == 1 {
-		s.only = true
-		go s.main.loop(s.life.ctx, func(it *item) bool {
-			if st := s.statusOfItem(it); st != nil {
-				s.onStatus(st)
-			}
-			return true
-		})
-	}
-	s.handlers = append(s.handlers, in)
-	s.refilter()
 	go func() {
 		in.loop(s.life.ctx, func(it *item) bool {
 			if st := s.statusOfItem(it); st != nil {
@@ -59,11 +46,70 @@ func (s *Subscriber) Handle(f topic.Filter, fn func(ctx context.Context, m *Mess
 			return true
 		})
 	}()
-	return func() {
-		s.mu.Lock()
-		s.handlers = slices.DeleteFunc(s.handlers, func(h *inbox) bool { return h == in })
-		s.refilter()
-		s.mu.Unlock()
-		in.close()
-	}, nil
+	return func() { s.dropHandler(in) }, nil
+}
+
+// HandleInline calls fn for each message that passes the filter on the goroutine that
+// reads the connection: for those to whom a few microseconds matter, and who know
+// what they do. There is no queue: while fn runs, nothing is read from this
+// connection, so it must be quick. It is called by several goroutines at once where
+// there are several connections. The message is borrowed, as with
+// [Subscriber.Borrow]: it is valid until fn returns. fn must not call Close, Drain or
+// stop. After stop no call begins.
+func (s *Subscriber) HandleInline(f topic.Filter, fn func(m *Message)) (stop func(), err error) {
+	if err := f.Err(); err != nil {
+		return nil, fmt.Errorf("bus: handle: %w", err)
+	}
+	in := newInbox(s.cfg.Queue, f)
+	in.inline = fn
+	if err := s.addHandler(in); err != nil {
+		return nil, err
+	}
+	return func() { s.dropHandler(in) }, nil
+}
+
+// addHandler puts an inbox among those that take messages.
+func (s *Subscriber) addHandler(in *inbox) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.life.alive(); err != nil {
+		return err
+	}
+	if !s.only && s.cfg.Filter.Equal(topic.Everything()) && !s.main.busy.Load() && len(s.filters) == 1 {
+		s.only = true
+		go s.main.loop(s.life.ctx, func(it *item) bool {
+			if st := s.statusOfItem(it); st != nil {
+				s.onStatus(st)
+			}
+			return true
+		})
+	}
+	s.handlers = append(s.handlers, in)
+	s.refilter()
+	return nil
+}
+
+// dropHandler takes it out again.
+func (s *Subscriber) dropHandler(in *inbox) {
+	s.mu.Lock()
+	s.handlers = slices.DeleteFunc(s.handlers, func(h *inbox) bool { return h == in })
+	s.refilter()
+	s.mu.Unlock()
+	in.close()
+}
+
+// call gives the messages of a batch to an inline handler, with m to put them in.
+func (in *inbox) call(b *batch, m *Message) {
+	in.mu.Lock()
+	in.stats.Messages += uint64(b.messages)
+	in.stats.Bytes += uint64(b.bytes)
+	in.mu.Unlock()
+	for i := range b.items {
+		if in.closed.Load() {
+			break
+		}
+		b.items[i].fill(m)
+		in.inline(m)
+	}
+	b.release()
 }

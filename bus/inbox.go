@@ -16,7 +16,8 @@ import (
 // loop takes them out.
 type inbox struct {
 	limit    Queue
-	lifespan time.Duration // 0: no limit
+	lifespan time.Duration  // 0: no limit
+	inline   func(*Message) // of HandleInline: there is no queue
 
 	mu       sync.Mutex
 	filter   topic.Filter

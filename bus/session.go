@@ -41,6 +41,7 @@ type session struct {
 	out      []outgoing
 	statuses []Status       // in out, to be logged when no lock is held
 	blocks   []*block.Block // that out refers to besides the one that is read into
+	message  Message        // for inline handlers
 	detached bool           // there is no reader: it is for the end of a recovery only
 }
 
@@ -292,7 +293,9 @@ func (x *session) deliver(b *block.Block) {
 		}
 		// While it waits for room nothing is read, and silence proves nothing.
 		x.blocked.Store(true)
-		if !o.in.push(o.b, x.s.life.stopping) {
+		if o.in.inline != nil {
+			o.in.call(o.b, &x.message)
+		} else if !o.in.push(o.b, x.s.life.stopping) {
 			x.peer.Close(ErrSlow)
 		}
 		x.blocked.Store(false)
