@@ -16,22 +16,28 @@ import (
 // Everything is as in a zero configuration, heartbeats, sequence, gap detection
 // and liveness included, but for the publisher's overflow policy.
 var (
-	heraldPrepared = newHerald("herald-prepared", "Publisher.Topic once, PreparedTopic.Publish; Subscriber.Borrow", true, true)
-	heraldBorrow   = newHerald("herald-borrow", "Publisher.Publish; Subscriber.Borrow", false, true)
-	heraldOwned    = newHerald("herald-owned", "Publisher.Publish; Subscriber.Messages, which belong to the receiver", false, false)
+	heraldPrepared = newHerald("herald-prepared", "Publisher.Topic once, PreparedTopic.Publish; Subscriber.Borrow", heraldDriver{prepared: true, borrow: true})
+	heraldInline   = newHerald("herald-inline", "Publisher.Topic once, PreparedTopic.Publish; Subscriber.HandleInline", heraldDriver{prepared: true, inline: true})
+	heraldBorrow   = newHerald("herald-borrow", "Publisher.Publish; Subscriber.Borrow", heraldDriver{borrow: true})
+	heraldOwned    = newHerald("herald-owned", "Publisher.Publish; Subscriber.Messages, which belong to the receiver", heraldDriver{})
 )
 
-func newHerald(name, use string, prepared, borrow bool) *System {
+func newHerald(name, use string, d heraldDriver) *System {
 	return &System{
 		Name: name, Kind: kindHerald, Frames: 3,
 		About:    "Herald: " + use,
 		Lossless: "Overflow Block: Publish waits while a subscriber's queue is full",
-		Driver:   heraldDriver{prepared, borrow},
-		Cannot:   func(*Case) string { return "" },
+		Driver:   d,
+		Cannot: func(c *Case) string {
+			if d.inline && c.Pubs > 1 {
+				return "an inline handler is called by one goroutine for each connection, which the harness does not count"
+			}
+			return ""
+		},
 	}
 }
 
-type heraldDriver struct{ prepared, borrow bool }
+type heraldDriver struct{ prepared, borrow, inline bool }
 
 func (d heraldDriver) Publisher(spec *Spec, i int) (Publisher, error) {
 	endpoint := "tcp://127.0.0.1:0"
@@ -95,9 +101,18 @@ func (d heraldDriver) Subscribe(spec *Spec, endpoints []string, sink *Sink, fail
 	for _, endpoint := range endpoints {
 		sources = append(sources, bus.From(endpoint))
 	}
-	sub, err := bus.NewSubscriber(bus.SubscriberConfig{Sources: sources, Filter: topic.Prefix(spec.Filter)})
+	filter := topic.Prefix(spec.Filter)
+	if d.inline {
+		filter = topic.None()
+	}
+	sub, err := bus.NewSubscriber(bus.SubscriberConfig{Sources: sources, Filter: filter})
 	if err != nil {
 		return nil, err
+	}
+	if d.inline {
+		if _, err := sub.HandleInline(topic.Prefix(spec.Filter), func(m *bus.Message) { sink.Event(m.Payload) }); err != nil {
+			return nil, err
+		}
 	}
 	never := func(context.Context, *bus.Message) error { return nil }
 	for chunk := range slices.Chunk(spec.ColdNames(), 10_000) { // a filter is at most 1 MiB of text
@@ -118,6 +133,9 @@ func (d heraldDriver) Subscribe(spec *Spec, endpoints []string, sink *Sink, fail
 		if err != nil {
 			return nil, err
 		}
+	}
+	if d.inline {
+		return sub, nil
 	}
 	go func() {
 		if d.borrow {

@@ -82,7 +82,7 @@ type Broker interface {
 // systems lists all, in the order of the tables.
 func systems() []*System {
 	return []*System{
-		heraldPrepared, heraldBorrow, heraldOwned,
+		heraldPrepared, heraldInline, heraldBorrow, heraldOwned,
 		libzmq2, libzmq3,
 		natsCore,
 		zmq4Sockets,

@@ -297,6 +297,9 @@ func (p *Publisher) waitRoom(ctx context.Context, r *route, size int) error {
 			err = p.life.refusal()
 		}
 		p.mu.Lock()
+		if err == nil && p.draining {
+			err = p.life.refusal()
+		}
 		if err != nil {
 			return err
 		}
@@ -309,7 +312,7 @@ func (p *Publisher) waitRoom(ctx context.Context, r *route, size int) error {
 func (p *Publisher) WaitSubscribers(ctx context.Context, topic string, n int) error {
 	for {
 		p.mu.Lock()
-		p.scratch = p.trie.Match([]byte(topic), p.scratch[:0])
+		p.scratch = p.trie.MatchString(topic, p.scratch[:0])
 		have := len(p.scratch)
 		if have >= n {
 			p.mu.Unlock()
@@ -347,25 +350,29 @@ func (p *Publisher) beats() {
 	}
 }
 
-// beat sends a heartbeat to all who want it, the last one with bye set.
+// beat sends a heartbeat to all who want it, the last one with bye set. It writes
+// to idle peers itself: a goroutine for each of thousands, all at once, would cost
+// their stacks.
 func (p *Publisher) beat(bye bool) {
 	topic := heartbeat.Topic(p.cfg.Name)
-	var kick kicks
 	p.mu.Lock()
 	p.setWall()
 	p.ring.expire(p.eng.Now())
-	p.scratch = p.trie.Match([]byte(topic), p.scratch[:0])
+	p.scratch = p.trie.MatchString(topic, p.scratch[:0])
+	claimed := make([]*engine.Peer, 0, len(p.scratch))
 	if len(p.scratch) > 0 {
 		b, lo, hi := p.control(topic, bye)
 		for _, peer := range p.scratch {
 			if peer.Out.PushControl(b, lo, hi) == queue.Claimed {
-				kick.add(peer)
+				claimed = append(claimed, peer)
 			}
 		}
 	}
-	now := p.eng.Now()
+	clear(p.scratch)
 	p.mu.Unlock()
-	kick.run(now)
+	for _, peer := range claimed {
+		peer.Kick(p.eng.Now())
+	}
 }
 
 // control encodes a message [topic, beat]. The seq in it is right for whoever
@@ -397,18 +404,10 @@ func (p *Publisher) setWall() {
 
 // Drain takes no more events, sends all that are queued, says goodbye and closes.
 // When ctx ends before that, the rest is dropped and the error tells how much of
-// it for whom. Calls after the first wait for the same end.
+// it for whom. Calls after the first wait for the same end, and get the same error.
 func (p *Publisher) Drain(ctx context.Context) error {
 	p.life.stop(p.drain)
-	select {
-	case <-p.life.done:
-		return nil
-	case <-ctx.Done():
-	}
-	err := p.unsent(context.Cause(ctx))
-	p.life.cut()
-	<-p.life.done
-	return err
+	return p.life.wait(ctx)
 }
 
 // Close is Drain for as long as PublisherConfig.Linger. It returns no error: use
@@ -421,36 +420,38 @@ func (p *Publisher) Close() error {
 }
 
 // drain ends the publisher in order, and at once when ctx ends.
-func (p *Publisher) drain(ctx context.Context) {
+func (p *Publisher) drain(ctx context.Context) error {
 	p.mu.Lock()
 	p.draining = true
 	p.mu.Unlock()
 	p.eng.StopListening()
 	p.beat(true)
 	var wg sync.WaitGroup
-	for _, peer := range p.eng.Peers() {
+	peers := p.eng.Peers()
+	dropped := make([]uint64, len(peers)) // before
+	for i, peer := range peers {
+		dropped[i] = peer.Out.Stats().DroppedMessages
 		wg.Go(func() { peer.Shutdown(ctx) })
 	}
 	wg.Wait()
+	cause := context.Cause(ctx)
 	p.eng.Close()
 	p.answering.Wait()
 	p.mu.Lock()
 	p.ring.close()
 	p.block.Close()
 	p.mu.Unlock()
-}
-
-// unsent tells what waits for whom.
-func (p *Publisher) unsent(cause error) error {
+	if cause == nil {
+		return nil
+	}
 	var errs []error
-	for _, peer := range p.eng.Peers() {
-		s := peer.Out.Stats()
-		if n := s.Messages + s.TakenMessages; n > 0 {
+	for i, peer := range peers {
+		if n := peer.Out.Stats().DroppedMessages - dropped[i]; n > 0 {
 			errs = append(errs, &EndpointError{peer.Endpoint, "drain", fmt.Errorf("%d events not sent to %s: %w", n, peer.Remote, cause)})
 		}
 	}
 	if len(errs) == 0 {
-		errs = append(errs, fmt.Errorf("bus: drain: %w", cause))
+		return fmt.Errorf("bus: drain: %w", cause)
 	}
 	return errors.Join(errs...)
 }
