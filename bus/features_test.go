@@ -203,3 +203,35 @@ func TestHandleInline(t *testing.T) {
 		}
 	})
 }
+
+func TestPublishBatch(t *testing.T) {
+	inWorld(t, func(w *world) {
+		p := w.publisher("p", bus.PublisherConfig{Retain: bus.Retain{Prefixes: []string{""}}})
+		s := w.subscriber(bus.SubscriberConfig{Sources: []bus.Source{bus.From(at("p"))}, Recover: true}).record().ready()
+		s.take()
+		prepared, err := p.Topic("a", bus.Header{Key: "k", Value: "v"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var payloads [][]byte
+		for i := range 1000 {
+			payloads = append(payloads, fmt.Appendf(nil, "%d %s", i, make([]byte, i*i%5000)))
+		}
+		w.publish(p, "a", "before")
+		w.net.Link("p", "sub").Cut() // what is lost of it is recovered out of the ring
+		if n, err := prepared.PublishBatch(context.Background(), payloads...); n != len(payloads) || err != nil {
+			t.Fatalf("%d published, %v", n, err)
+		}
+		w.publish(p, "a", "after")
+		w.after(time.Minute)
+		ms := s.messages()
+		if len(ms) != len(payloads)+2 || s.missed() > 0 {
+			t.Fatalf("%d messages, %d missed", len(ms), s.missed())
+		}
+		for i, m := range ms[1 : len(ms)-1] {
+			if v, _ := m.Header("k"); string(m.Payload) != string(payloads[i]) || m.Seq != uint64(i+2) || v != "v" {
+				t.Fatalf("message %d: seq %d, header %q, %.20q", i, m.Seq, v, m.Payload)
+			}
+		}
+	})
+}

@@ -46,10 +46,6 @@ func (in *inbox) dropNewest(b *batch) (dropped bool) {
 func (in *inbox) dropOldest(messages, bytes int) {
 	for in.messages > max(messages, 1) || in.bytes > bytes && in.messages > 1 {
 		b := in.batches[in.head]
-		if len(b.items) == 0 { // conflated away
-			in.shift().release()
-			continue
-		}
 		if it := &b.items[0]; it.status() == nil {
 			n := it.size()
 			b.messages--
@@ -106,6 +102,16 @@ func (in *inbox) conflate() {
 		clear(b.items[len(kept):])
 		b.items = kept
 	}
+	left := in.batches[:0]
+	for _, b := range in.batches[in.head:] {
+		if len(b.items) > 0 {
+			left = append(left, b)
+		} else {
+			b.release()
+		}
+	}
+	clear(in.batches[len(left):])
+	in.batches, in.head = left, 0
 	in.dropOldest(in.limit.Messages/2, in.limit.Bytes/2)
 }
 
@@ -124,8 +130,8 @@ func (in *inbox) lose(gaps **batch, it *item) {
 	for i := len(items) - 1; i >= 0 && items[i].rare.lost; i-- {
 		if g := items[i].rare.status.(*Gap); g.Origin == *it.origin {
 			g.Missed++
-			if seq > 0 {
-				g.Before = seq + 1
+			if seq > 0 { // in any order under Conflate
+				g.After, g.Before = min(g.After, seq-1), max(g.Before, seq+1)
 			}
 			return
 		}

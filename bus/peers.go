@@ -2,7 +2,9 @@ package bus
 
 import (
 	"bytes"
+	"cmp"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -19,6 +21,10 @@ type publisherPeers Publisher
 
 // Opened implements [engine.Handler].
 func (p *publisherPeers) Opened(peer *engine.Peer) engine.Receiver {
+	p.mu.Lock()
+	p.came++
+	p.peers[peer] = p.came
+	p.mu.Unlock()
 	p.log.Debug("subscriber connected", "endpoint", peer.Endpoint, "remote", peer.Remote)
 	return &subscriptions{p: (*Publisher)(p), peer: peer}
 }
@@ -30,9 +36,15 @@ func (p *publisherPeers) Closed(peer *engine.Peer, err error) {
 		p.trie.RemoveAll(peer, nil)
 		p.routes.invalidate()
 	}
+	delete(p.peers, peer)
 	p.counts.addPeer(peer.Out.Stats())
+	level := slog.LevelDebug
+	if isBreach(err) {
+		p.counts.Breaches++
+		level = slog.LevelWarn
+	}
 	p.mu.Unlock()
-	p.log.Debug("subscriber disconnected", "endpoint", peer.Endpoint, "remote", peer.Remote, "reason", err)
+	p.log.Log(p.life.ctx, level, "subscriber disconnected", "endpoint", peer.Endpoint, "remote", peer.Remote, "reason", err)
 }
 
 // Failed implements [engine.Handler].
@@ -156,6 +168,7 @@ type PublisherStats struct {
 	RefusedReplays       uint64 // and that were too many
 	Replayed             uint64 // events sent again in answers
 	FailedConnections    uint64 // dials and handshakes that came to nothing
+	Breaches             uint64 // connections closed for what came over them: no ZMTP, or beyond Limits
 	Subscriptions        int    // distinct pairs of prefix and peer now
 	Peers                []PeerStats
 }
@@ -181,12 +194,11 @@ func (s *PublisherStats) addPeer(q queue.Stats) {
 // Stats returns the counts as they are now, with the peers that are connected in
 // the order in which they came.
 func (p *Publisher) Stats() PublisherStats {
-	peers := p.eng.Peers()
-	slices.SortFunc(peers, func(a, b *engine.Peer) int { return a.Since.Compare(b.Since) })
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	s := p.counts
 	s.Subscriptions = p.trie.Len()
+	peers := slices.SortedFunc(maps.Keys(p.peers), func(a, b *engine.Peer) int { return cmp.Compare(p.peers[a], p.peers[b]) })
 	for _, peer := range peers {
 		q := peer.Out.Stats()
 		s.addPeer(q)

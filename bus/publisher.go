@@ -38,9 +38,11 @@ type Publisher struct {
 	block    queue.Log
 	routes   *routes
 	trie     *subtrie.Trie[*engine.Peer]
-	changed  chan struct{}  // closed when a subscription comes; nil when nobody waits
-	wall     time.Duration  // what to add to the engine's clock for Unix time
-	counts   PublisherStats // of peers that are gone, and of the publisher itself
+	changed  chan struct{}           // closed when a subscription comes; nil when nobody waits
+	wall     time.Duration           // what to add to the engine's clock for Unix time
+	counts   PublisherStats          // of peers that are gone, and of the publisher itself
+	peers    map[*engine.Peer]uint64 // those connected, and the how many-th each is
+	came     uint64                  // how many there have been
 	scratch  []*engine.Peer
 
 	wanted  bool // somebody has subscribed to something: events are kept from then on
@@ -65,6 +67,7 @@ func NewPublisher(cfg PublisherConfig) (*Publisher, error) {
 		log:     cfg.Logger.With("publisher", cfg.Name),
 		routes:  newRoutes(cfg.TopicCache, &cfg.Retain),
 		trie:    new(subtrie.Trie[*engine.Peer]),
+		peers:   make(map[*engine.Peer]uint64),
 		ring:    ring{keep: cfg.Keep},
 		last:    newLastValues(cfg.Retain),
 		replays: replays{slots: make(chan struct{}, replaysAtOnce), ofPeer: make(map[*engine.Peer]int)},
@@ -186,10 +189,9 @@ func (p *Publisher) publish(ctx context.Context, r *route, payload, headers []by
 		return p.life.refusal()
 	}
 	p.routes.resolve(r, p.trie)
-	metaLen := metaSize + len(headers)
-	size := len(r.frame) + zmtp.HeaderLen(len(payload)) + len(payload) + zmtp.HeaderLen(metaLen) + metaLen
+	size := r.size(payload, headers)
 	if p.cfg.Queue.Overflow == Block && len(r.peers) > 0 {
-		if err := p.waitRoom(ctx, r, size); err != nil {
+		if err := p.waitRoom(ctx, r, 1, size); err != nil {
 			p.mu.Unlock()
 			return err
 		}
@@ -206,19 +208,7 @@ func (p *Publisher) publish(ctx context.Context, r *route, payload, headers []by
 	}
 	now := p.eng.Now()
 	b, lo := p.block.Reserve(size)
-	buf := append(b.B[lo:lo], r.frame...)
-	buf = zmtp.AppendHeader(buf, zmtp.FlagMore, len(payload))
-	buf = append(buf, payload...)
-	buf = zmtp.AppendHeader(buf, 0, metaLen)
-	n := len(buf)
-	buf = buf[:n+metaSize]
-	flags := byte(0)
-	if len(headers) > 0 {
-		flags = flagHeaders
-		copy(buf[n+metaSize:n+metaLen], headers)
-	}
-	putMeta(buf[n:], flags, uint64(p.inc), seq, prev, int64(p.wall+now))
-
+	p.encode(b.B[lo:lo], r, payload, headers, seq, prev, now)
 	if keep {
 		p.ring.add(kept{b, lo, lo + size, seq, now})
 	}
@@ -237,6 +227,25 @@ func (p *Publisher) publish(ctx context.Context, r *route, payload, headers []by
 	p.mu.Unlock()
 	kick.run(now)
 	return nil
+}
+
+// encode appends an event to buf, which has room for it, as it goes on the wire.
+// Held: mu.
+func (p *Publisher) encode(buf []byte, r *route, payload, headers []byte, seq, prev uint64, now time.Duration) {
+	buf = append(buf, r.frame...)
+	buf = zmtp.AppendHeader(buf, zmtp.FlagMore, len(payload))
+	buf = append(buf, payload...)
+	buf = zmtp.AppendHeader(buf, 0, metaSize+len(headers))
+	n := len(buf)
+	buf = buf[:n+metaSize]
+	flags := byte(0)
+	if len(headers) > 0 {
+		flags = flagHeaders
+	}
+	putMeta(buf[n:], flags, uint64(p.inc), seq, prev, int64(p.wall+now))
+	if len(headers) > 0 {
+		_ = append(buf, headers...)
+	}
 }
 
 // kicks are peers on whose queues the caller got the claim. Few are served after
@@ -261,18 +270,19 @@ func (k *kicks) run(now time.Duration) {
 	}
 }
 
-// waitRoom waits until all peers of a route have room. It is entered and left
+// waitRoom waits until all peers of a route have room for so many messages and
+// bytes. It is entered and left
 // with p.mu held, and lets it go while it waits.
-func (p *Publisher) waitRoom(ctx context.Context, r *route, size int) error {
+func (p *Publisher) waitRoom(ctx context.Context, r *route, count, size int) error {
 	for {
 		var full *engine.Peer
 		var room <-chan struct{}
 		for _, peer := range r.peers {
-			if peer.Out.HasRoom(size) {
+			if peer.Out.HasRoomFor(count, size) {
 				continue
 			}
 			room = peer.Out.Room()
-			if !peer.Out.HasRoom(size) { // unless it was made between the two
+			if !peer.Out.HasRoomFor(count, size) { // unless it was made between the two
 				full = peer
 				break
 			}

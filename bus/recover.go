@@ -261,6 +261,9 @@ func (x *session) receive(st *stream, h *heldBack, after, to uint64) bool {
 		x.s.duplicates.Add(1)
 		return true
 	}
+	if miss.topic != "" && len(entry.Handlers) == 0 {
+		miss.count = 0 // the prefixes let it through, and no filter wants it
+	}
 	if miss.count > 0 {
 		asked := miss.from >= after && miss.before-1 <= to
 		if !asked && x.s.cfg.Recover && !x.detached {

@@ -58,8 +58,9 @@ type replays struct {
 // answer. Anything else is no concern of this one: through a forwarder everybody's
 // questions come to everybody. Held: mu.
 func (p *Publisher) ask(peer *engine.Peer, prefix []byte) {
-	name, text, ok := bytes.Cut(prefix, []byte{0})
-	if !ok || !isNonce(string(name), replayPrefix) {
+	head, text, ok := bytes.Cut(prefix, []byte{0})
+	name := string(head) // prefix is valid for the call only
+	if !ok || !isNonce(name, replayPrefix) {
 		return
 	}
 	var q question
@@ -80,7 +81,7 @@ func (p *Publisher) ask(peer *engine.Peer, prefix []byte) {
 	p.answering.Add(1)
 	go func() {
 		defer p.answering.Done()
-		p.answer(peer, string(name), q)
+		p.answer(peer, name, q)
 		p.mu.Lock()
 		r.waiting--
 		if r.ofPeer[peer]--; r.ofPeer[peer] == 0 {

@@ -18,6 +18,12 @@ type route struct {
 	retained bool // its last value is kept
 }
 
+// size is how long an event on the topic is on the wire.
+func (r *route) size(payload, headers []byte) int {
+	meta := metaSize + len(headers)
+	return len(r.frame) + zmtp.HeaderLen(len(payload)) + len(payload) + zmtp.HeaderLen(meta) + meta
+}
+
 // routes is the publisher's table of topics; its owner's lock guards it. A topic
 // that the table has forgotten has lost nothing but its last seq: its next event
 // says prev 0, "no longer known", which cannot look like a gap.

@@ -52,6 +52,7 @@ type term struct {
 	before  []string // the cover that was in force until then
 	cover   []string // the one since
 	from    uint64   // seq at which it came into force, never if that is not known yet
+	upto    uint64   // every event after from and up to this seq was given or reported; 0: unknown
 }
 
 func newStream(inc Incarnation, size int, version uint64, cover []string) *stream {
@@ -64,16 +65,22 @@ func newStream(inc Incarnation, size int, version uint64, cover []string) *strea
 
 // change notes that the subscriptions are no longer what they were. Held: mu.
 func (st *stream) change(version uint64, cover []string) {
-	before := st.terms[len(st.terms)-1].cover
+	old := &st.terms[len(st.terms)-1]
+	if st.gapless != never {
+		old.upto = max(st.last, st.gapless)
+	}
+	before := old.cover
 	from := uint64(never)
 	if within(cover, before) {
 		from = 0 // nothing is let through that was not before
 	}
-	st.terms = append(st.terms, term{version, before, cover, from})
+	st.terms = append(st.terms, term{version: version, before: before, cover: cover, from: from})
 	if len(st.terms) > maxTerms {
-		// What is older is taken to have covered nothing before the second line.
+		// The second is taken for the first, since both have been in force.
+		first := st.terms[0]
 		st.terms = append(st.terms[:0], st.terms[1:]...)
 		st.terms[0].before = nil
+		st.terms[0].from = max(st.terms[0].from, first.from, first.upto)
 	}
 	st.beats = 0
 	st.reckon()
@@ -146,26 +153,48 @@ func (st *stream) judge(e *topic.Entry[*inbox, uint64], m meta) (fresh bool, mis
 	if seq <= known {
 		return false, missing{}
 	}
-	if st.gapless != never {
-		// In the ordinary case this is all: the next seq.
-		if base := max(st.last, st.gapless); seq > base+1 {
-			miss = missing{seq - base - 1, true, "", base, seq, base}
-		}
-		return true, miss
+	if st.gapless == never {
+		return true, st.chain(e, m)
 	}
-	prev := m.prev()
+	// In the ordinary case this is all: the next seq.
+	if base := max(st.last, st.gapless); seq > base+1 {
+		miss = missing{seq - base - 1, true, "", base, seq, base}
+	}
+	if known < st.gapless && m.prev() <= st.gapless {
+		// The first on its topic since everything is subscribed to may show that
+		// one before that is missing.
+		if earlier := st.chain(e, m); earlier.count > 0 {
+			if miss.count > 0 {
+				earlier.count += miss.count
+				earlier.exact, earlier.topic = false, ""
+			}
+			miss = earlier
+		}
+	}
+	return true, miss
+}
+
+// chain says what an event shows to be missing by naming the one before it on its
+// topic. Held: mu.
+func (st *stream) chain(e *topic.Entry[*inbox, uint64], m meta) missing {
+	seq, prev, known := m.seq(), m.prev(), e.State
 	if prev <= known || prev >= seq {
-		return true, missing{}
+		return missing{}
 	}
 	from := st.since(e.Name)
 	if known == 0 {
 		from = max(from, st.forgotten)
 	}
-	if prev > from {
-		from = max(known, from)
-		miss = missing{1, seq-from == 2, e.Name, known, seq, from}
+	if prev <= from {
+		return missing{}
 	}
-	return true, miss
+	for _, t := range st.terms {
+		if t.from < prev && prev <= t.upto {
+			return missing{} // it was reported while everything was subscribed to
+		}
+	}
+	from = max(known, from)
+	return missing{1, seq-from == 2, e.Name, known, seq, from}
 }
 
 // take notes that an event was taken. Held: mu.

@@ -58,6 +58,7 @@ type Subscriber struct {
 	failed         uint64
 	refused        map[string]error // last failure by endpoint
 	disconnections uint64
+	breaches       uint64
 	later          []Status // to be logged once mu is released, see unlock
 	notes          []*engine.ConnError
 }
@@ -397,28 +398,18 @@ func (s *Subscriber) logStatus(st Status) {
 
 // Drain receives no more, and lets the loop over the events, and the handlers,
 // take what has been received. It returns when they have, or when ctx ends, and
-// then drops the rest. Calls after the first wait for the same end.
+// then drops the rest. Calls after the first wait for the same end, and get the
+// same error.
 func (s *Subscriber) Drain(ctx context.Context) error {
 	s.life.stop(s.drain)
-	select {
-	case <-s.life.done:
-		return nil
-	case <-ctx.Done():
-	}
-	n := 0
-	for _, in := range s.inboxes() {
-		n += in.queueStats().QueuedMessages
-	}
-	s.life.cut()
-	<-s.life.done
-	return fmt.Errorf("bus: drain: %d received events not taken: %w", n, context.Cause(ctx))
+	return s.life.wait(ctx)
 }
 
 // Close ends the subscriber at once: loops over its events end, what has not been
 // taken is dropped.
 func (s *Subscriber) Close() error {
 	s.life.stop(s.drain)
-	s.life.cut()
+	s.life.cut(ErrClosed)
 	<-s.life.done
 	return nil
 }
@@ -429,7 +420,8 @@ func (s *Subscriber) inboxes() []*inbox {
 	return append([]*inbox{s.main}, s.handlers...)
 }
 
-func (s *Subscriber) drain(ctx context.Context) {
+// drain ends the subscriber in order, and at once when ctx ends.
+func (s *Subscriber) drain(ctx context.Context) error {
 	s.eng.Close()
 	for _, in := range s.watches {
 		in.close()
@@ -438,13 +430,19 @@ func (s *Subscriber) drain(ctx context.Context) {
 	for _, in := range s.inboxes() {
 		in.end()
 	}
+	n := 0
 	for _, in := range s.inboxes() {
 		select {
 		case <-in.drained:
 		case <-ctx.Done():
+			n += in.queueStats().QueuedMessages
 		}
 		in.close()
 	}
+	if n > 0 {
+		return fmt.Errorf("bus: drain: %d received events not taken: %w", n, context.Cause(ctx))
+	}
+	return nil
 }
 
 // subscriberPeers is the subscriber as its engine sees it.
@@ -482,6 +480,9 @@ func (h *subscriberPeers) Closed(peer *engine.Peer, err error) {
 		return
 	}
 	s.disconnections++
+	if isBreach(err) {
+		s.breaches++
+	}
 	s.status(&Disconnected{s.change(Origin{Endpoint: up.endpoint}), err})
 	s.reconsider(up, s.status)
 	s.wakeReady()

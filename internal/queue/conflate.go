@@ -2,9 +2,9 @@ package queue
 
 // conflate drops each waiting event that a later one of the same topic has made
 // old. Where topics are so many that this does not free half of the queue, the
-// oldest go as well, so that the work is spread over many events. n more bytes have
-// room afterwards. Held: mu.
-func (q *Queue) conflate(n int) {
+// oldest go as well, so that the work is spread over many events. So many more
+// messages and bytes have room afterwards. Held: mu.
+func (q *Queue) conflate(count, n int) {
 	newest := make(map[string]int)
 	i := 0
 	q.each(func(msg []byte) {
@@ -34,14 +34,14 @@ func (q *Queue) conflate(n int) {
 		}
 		s.Block.Release()
 	}
-	for (q.stats.Messages > q.limit.Messages/2 || q.stats.Bytes > q.limit.Bytes/2 || q.full(n)) && q.dropOldest() {
+	for (q.stats.Messages > q.limit.Messages/2 || q.stats.Bytes > q.limit.Bytes/2 || q.full(count, n)) && q.dropOldest() {
 	}
 }
 
 // keep puts a message of a span back, next to its neighbour if that was kept too.
 // Held: mu.
 func (q *Queue) keep(s Span, lo, hi int) {
-	if len(q.spans) > 0 && q.extend(s.Block, lo, hi, false) {
+	if len(q.spans) > 0 && q.extend(s.Block, lo, hi, 1, false) {
 		return
 	}
 	s.Block.Retain()

@@ -30,13 +30,28 @@ func (l *Log) Reserve(n int) (b *block.Block, lo int) {
 		l.own = block.Get(n)
 		return l.own, 0
 	}
+	return l.shared(n)
+}
+
+// ReserveRun is Reserve for several small messages, which stand next to each other
+// and next to those before and after them. n is at most 32 KiB.
+func (l *Log) ReserveRun(n int) (b *block.Block, lo int) {
+	if l.own != nil {
+		l.own.Release()
+		l.own = nil
+	}
+	return l.shared(n)
+}
+
+// shared reserves n bytes of the block for small messages.
+func (l *Log) shared(n int) (b *block.Block, lo int) {
 	if l.cur == nil || l.used+n > len(l.cur.B) {
 		size := logFirst
 		if l.cur != nil {
 			size = min(2*len(l.cur.B), logBlock)
 			l.cur.Release()
 		}
-		l.cur, l.used = block.Get(size), 0
+		l.cur, l.used = block.Get(max(size, n)), 0
 	}
 	lo = l.used
 	l.used += n

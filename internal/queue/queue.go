@@ -119,19 +119,23 @@ func New(limit Limit, skip func([]byte) int) *Queue {
 // Push appends the message b.B[lo:hi]. The queue takes references of its own; the
 // caller's stays the caller's. Messages are best pushed as a [Log] hands out their
 // memory.
-func (q *Queue) Push(b *block.Block, lo, hi int) Outcome {
+func (q *Queue) Push(b *block.Block, lo, hi int) Outcome { return q.PushRun(b, lo, hi, 1) }
+
+// PushRun appends the messages in b.B[lo:hi], of which there are count, as Push
+// would one. What becomes of one becomes of all: they should be few.
+func (q *Queue) PushRun(b *block.Block, lo, hi, count int) Outcome {
 	q.mu.Lock()
-	if q.closed || q.full(hi-lo) {
-		if out := q.overflow(hi - lo); out != Queued {
+	if q.closed || q.full(count, hi-lo) {
+		if out := q.overflow(count, hi-lo); out != Queued {
 			q.mu.Unlock()
 			return out
 		}
 	}
-	q.stats.Messages++
+	q.stats.Messages += count
 	q.stats.Bytes += hi - lo
-	q.spareMessages--
+	q.spareMessages -= count
 	q.spareBytes -= hi - lo
-	q.append(b, lo, hi, false)
+	q.append(b, lo, hi, count, false)
 	out := q.claim()
 	q.mu.Unlock()
 	return out
@@ -148,7 +152,7 @@ func (q *Queue) PushControl(b *block.Block, lo, hi int) Outcome {
 		return Dropped
 	}
 	q.control++
-	q.append(b, lo, hi, true)
+	q.append(b, lo, hi, 1, true)
 	return q.claim()
 }
 
@@ -158,10 +162,13 @@ func (q *Queue) PushControl(b *block.Block, lo, hi int) Outcome {
 // Unlike the other methods it must not be called while another goroutine calls it
 // or Push: it knows how much room it has seen, which only Push can lessen, and
 // takes the lock only when that is used up.
-func (q *Queue) HasRoom(n int) bool {
-	if q.spareMessages <= 0 || q.spareBytes < n {
+func (q *Queue) HasRoom(n int) bool { return q.HasRoomFor(1, n) }
+
+// HasRoomFor is HasRoom for a run of so many messages and bytes.
+func (q *Queue) HasRoomFor(count, n int) bool {
+	if q.spareMessages < count || q.spareBytes < n {
 		q.mu.Lock()
-		closed, full := q.closed, q.full(n)
+		closed, full := q.closed, q.full(count, n)
 		q.spareMessages = q.limit.Messages - q.stats.Messages
 		q.spareBytes = q.limit.Bytes - q.stats.Bytes
 		q.mu.Unlock()
@@ -173,25 +180,26 @@ func (q *Queue) HasRoom(n int) bool {
 	return true
 }
 
-// full reports whether the limit stands against n more bytes. Held: mu.
-func (q *Queue) full(n int) bool {
-	return q.stats.Messages >= q.limit.Messages || q.stats.Bytes+n > q.limit.Bytes && q.stats.Messages > 0
+// full reports whether the limit stands against so many more messages and bytes.
+// Held: mu.
+func (q *Queue) full(count, n int) bool {
+	return q.stats.Messages > 0 && (q.stats.Messages+count > q.limit.Messages || q.stats.Bytes+n > q.limit.Bytes)
 }
 
-// overflow makes room for n bytes, which it answers with Queued, or says what
+// overflow makes room for count messages of n bytes, which it answers with Queued, or says what
 // becomes of them instead. Held: mu.
-func (q *Queue) overflow(n int) Outcome {
+func (q *Queue) overflow(count, n int) Outcome {
 	out := Dropped
 	if !q.closed {
 		switch q.limit.Overflow {
 		case Block:
 			return Full
 		case DropOldest:
-			for q.full(n) && q.dropOldest() {
+			for q.full(count, n) && q.dropOldest() {
 			}
 			return Queued
 		case Conflate:
-			q.conflate(n)
+			q.conflate(count, n)
 			return Queued
 		case Disconnect:
 			// The caller is told once, not with every event until the peer is gone.
@@ -199,7 +207,7 @@ func (q *Queue) overflow(n int) Outcome {
 			out = Overrun
 		}
 	}
-	q.drop(1, n)
+	q.drop(count, n)
 	return out
 }
 
@@ -238,8 +246,8 @@ func (q *Queue) dropOldest() bool {
 	return true
 }
 
-// append adds a message to the last span, or in a span of its own. Held: mu.
-func (q *Queue) append(b *block.Block, lo, hi int, control bool) {
+// append adds messages to the last span, or in a span of its own. Held: mu.
+func (q *Queue) append(b *block.Block, lo, hi, count int, control bool) {
 	n := hi - lo
 	if b == q.src && lo == q.srcHi || q.src == nil || lo == 0 && q.srcHi+n > len(q.src.B) {
 		// The last message's neighbour, or the first one since the queue was idle,
@@ -250,13 +258,13 @@ func (q *Queue) append(b *block.Block, lo, hi int, control bool) {
 	}
 	q.src, q.srcHi = b, hi
 	if len(q.spans) > q.head {
-		if q.extend(b, lo, hi, control) {
+		if q.extend(b, lo, hi, count, control) {
 			return
 		}
 		if n < shareMin && q.run < shareRun {
 			b, lo = q.copy(b.B[lo:hi])
 			hi = lo + n
-			if q.extend(b, lo, hi, control) {
+			if q.extend(b, lo, hi, count, control) {
 				return
 			}
 		}
@@ -269,17 +277,17 @@ func (q *Queue) append(b *block.Block, lo, hi int, control bool) {
 		clear(q.spans[rest:])
 		q.spans, q.head = q.spans[:rest], 0
 	}
-	q.spans = append(q.spans, Span{Block: b, Lo: lo, Hi: hi, Count: 1, control: control})
+	q.spans = append(q.spans, Span{Block: b, Lo: lo, Hi: hi, Count: count, control: control})
 }
 
-// extend adds the message to the last span if it is its neighbour. Held: mu.
-func (q *Queue) extend(b *block.Block, lo, hi int, control bool) bool {
+// extend adds messages to the last span if it is its neighbour. Held: mu.
+func (q *Queue) extend(b *block.Block, lo, hi, count int, control bool) bool {
 	last := &q.spans[len(q.spans)-1]
 	if last.Block != b || last.Hi != lo || last.control || control {
 		return false
 	}
 	last.Hi = hi
-	last.Count++
+	last.Count += count
 	return true
 }
 
