@@ -16,24 +16,24 @@ const settled = time.Second
 type Dialer struct {
 	Tag any // the role's own
 
-	e      *Engine
-	ep     Endpoint
-	ctx    context.Context
-	cancel context.CancelFunc
+	e  *Engine
+	ep Endpoint
 }
 
-// Dial starts a Dialer for an endpoint. tag is kept in it for the role.
+// Dial starts a Dialer for an endpoint. tag is kept in it for the role. Only an
+// endpoint that can never be dialled is an error.
 func (e *Engine) Dial(endpoint string, tag any) (*Dialer, error) {
 	ep, err := ParseEndpoint(endpoint)
+	if err == nil {
+		err = ep.Dialable()
+	}
 	if err != nil {
 		return nil, err
 	}
 	d := &Dialer{Tag: tag, e: e, ep: ep}
-	d.ctx, d.cancel = context.WithCancel(e.ctx)
 	e.mu.Lock()
-	if e.closed {
+	if e.stopped {
 		e.mu.Unlock()
-		d.cancel()
 		return nil, ErrClosed
 	}
 	e.wg.Add(1)
@@ -47,11 +47,11 @@ func (d *Dialer) Endpoint() string { return d.ep.url }
 
 func (d *Dialer) run() {
 	defer d.e.wg.Done()
-	defer d.cancel()
+	ctx := d.e.dialling
 	for failures := 0; ; failures++ {
-		p, err := d.connect()
+		p, err := d.connect(ctx)
 		switch {
-		case d.ctx.Err() != nil:
+		case ctx.Err() != nil:
 			if p != nil {
 				p.conn.Close()
 			}
@@ -68,7 +68,7 @@ func (d *Dialer) run() {
 		t := time.NewTimer(d.e.cfg.Backoff.delay(failures))
 		select {
 		case <-t.C:
-		case <-d.ctx.Done():
+		case <-ctx.Done():
 			t.Stop()
 			return
 		}
@@ -76,10 +76,10 @@ func (d *Dialer) run() {
 }
 
 // connect makes one attempt.
-func (d *Dialer) connect() (*Peer, *ConnError) {
-	ctx, cancel := context.WithTimeout(d.ctx, d.e.cfg.HandshakeTimeout)
+func (d *Dialer) connect(ctx context.Context) (*Peer, *ConnError) {
+	ctx, cancel := context.WithTimeout(ctx, d.e.cfg.HandshakeTimeout)
+	defer cancel()
 	conn, err := d.e.cfg.Network.dial(ctx, d.ep)
-	cancel()
 	if err != nil {
 		return nil, &ConnError{d.ep.url, "", "dial", err}
 	}
@@ -91,7 +91,7 @@ func (d *Dialer) connect() (*Peer, *ConnError) {
 	d.e.untrack(conn)
 	if err != nil {
 		conn.Close()
-		return nil, &ConnError{d.ep.url, conn.RemoteAddr().String(), "handshake", err}
+		return nil, &ConnError{d.ep.url, remoteOf(conn), "handshake", err}
 	}
 	return newPeer(d.e, conn, d.ep.url, d, ready), nil
 }
@@ -103,12 +103,12 @@ func (e *Engine) track(conn net.Conn) bool {
 	if e.closed {
 		return false
 	}
-	e.dialling[conn] = struct{}{}
+	e.dialled[conn] = struct{}{}
 	return true
 }
 
 func (e *Engine) untrack(conn net.Conn) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	delete(e.dialling, conn)
+	delete(e.dialled, conn)
 }

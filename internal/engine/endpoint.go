@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"strconv"
 	"strings"
 	"syscall"
 
@@ -22,10 +23,14 @@ type Endpoint struct {
 // String is the endpoint as it was given.
 func (e Endpoint) String() string { return e.url }
 
+// maxPath is how long the path of a Unix socket may be: the kernel keeps it in a
+// field of 108 bytes, with a zero at its end.
+const maxPath = 107
+
 // ParseEndpoint reads tcp://host:port, ipc:///path, ipc://@abstract or
 // inproc://name. A tcp host may be a name, an IPv4 address, an IPv6 address in
-// brackets, or `*` for all interfaces of a listener; the port may be 0 or `*` to
-// have one chosen.
+// brackets, or `*` for all interfaces of a listener; the port of a listener may be
+// 0 or `*` to have one chosen. See [Endpoint.Dialable] for those to dial.
 func ParseEndpoint(url string) (Endpoint, error) {
 	scheme, rest, ok := strings.Cut(url, "://")
 	bad := func(format string, args ...any) (Endpoint, error) {
@@ -38,7 +43,7 @@ func ParseEndpoint(url string) (Endpoint, error) {
 	case "tcp":
 		host, port, err := net.SplitHostPort(rest)
 		if err != nil {
-			return bad("want tcp://host:port: %v", err)
+			return bad("want tcp://host:port, with an IPv6 address in brackets: %v", err)
 		}
 		if host == "*" {
 			host = ""
@@ -46,17 +51,18 @@ func ParseEndpoint(url string) (Endpoint, error) {
 		if port == "*" {
 			port = "0"
 		}
-		if _, err := net.LookupPort("tcp", port); err != nil || port == "" {
+		if _, err := strconv.ParseUint(port, 10, 16); err != nil {
 			return bad("%q is no port: want a number from 0 to 65535", port)
 		}
 		return Endpoint{"tcp", net.JoinHostPort(host, port), url}, nil
 	case "ipc":
-		if rest == "" {
+		switch {
+		case rest == "" || rest == "@":
 			return bad("want a path, as in ipc:///tmp/herald.sock")
-		}
-		// The kernel keeps paths in a field of 108 bytes.
-		if len(rest) > 107 {
-			return bad("the path has %d bytes, a Unix socket takes at most 107", len(rest))
+		case rest == "*":
+			return bad("a path is not chosen for you: want one, as in ipc:///tmp/herald.sock")
+		case len(rest) > maxPath:
+			return bad("the path has %d bytes, a Unix socket takes at most %d", len(rest), maxPath)
 		}
 		return Endpoint{"unix", rest, url}, nil
 	case "inproc":
@@ -66,6 +72,23 @@ func ParseEndpoint(url string) (Endpoint, error) {
 		return Endpoint{"inproc", rest, url}, nil
 	}
 	return bad("unknown transport %q: want tcp, ipc or inproc", scheme)
+}
+
+// Dialable tells why an endpoint can be bound but not dialled, nil if it can be.
+func (e Endpoint) Dialable() error {
+	if e.Network != "tcp" {
+		return nil
+	}
+	host, port, err := net.SplitHostPort(e.Address)
+	switch {
+	case err != nil:
+		return err
+	case host == "":
+		return fmt.Errorf("endpoint %q: all interfaces can be bound, not dialled: want a host, as in tcp://127.0.0.1:%s", e.url, port)
+	case strings.Trim(port, "0") == "":
+		return fmt.Errorf("endpoint %q: port 0 can be bound, not dialled: want the port that the other side got", e.url)
+	}
+	return nil
 }
 
 // Network makes connections. Its functions have the signatures of
@@ -106,9 +129,10 @@ func (n Network) listen(ctx context.Context, e Endpoint) (net.Listener, error) {
 	return l, err
 }
 
-// abandoned reports whether path is a Unix socket that nobody listens on.
+// abandoned reports whether path is a Unix socket that nobody listens on. Anything
+// else that is in the way is somebody's, and stays.
 func abandoned(path string) bool {
-	if info, err := os.Stat(path); err != nil || info.Mode()&os.ModeSocket == 0 {
+	if info, err := os.Lstat(path); err != nil || info.Mode().Type() != os.ModeSocket {
 		return false
 	}
 	c, err := net.Dial("unix", path)
@@ -134,4 +158,14 @@ func (e Endpoint) bound(l net.Listener) string {
 		host = "0.0.0.0"
 	}
 	return "tcp://" + net.JoinHostPort(host, port)
+}
+
+// remoteOf is the address of a connection's other side. It is empty for a Unix
+// socket without a name, and on some systems for a connection that was reset
+// before it was accepted.
+func remoteOf(conn net.Conn) string {
+	if a := conn.RemoteAddr(); a != nil {
+		return a.String()
+	}
+	return ""
 }

@@ -4,9 +4,11 @@ import (
 	"container/list"
 	"context"
 	"errors"
+	"maps"
 	"net"
 	"slices"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/go-zeromq/zmq4"
@@ -16,17 +18,22 @@ import (
 	"github.com/heraldbus/herald/internal/zmtp"
 )
 
-// Config is what an engine is made of. All fields are required but those that
-// say what their zero value means.
+// Config is what an engine is made of. All fields are required, and numbers
+// positive, but for those that say what their zero value means.
 type Config struct {
 	Type     zmq4.SocketType
 	Security func(server bool) zmq4.Security // nil: NULL
-	Limits   zmtp.Limits                     // on what peers send
+	Limits   zmtp.Limits                     // on what peers send; zero: its defaults
 	Queue    queue.Limit                     // of what is sent to each peer
-	ReadSize int                             // bytes of a connection's first read block; it grows with use
+	ReadSize int                             // bytes of a connection's first read block; it grows to 32 times that with use
 
-	MaxPeers         int           // connections, handshakes included
-	MaxHandshakes    int           // when there are more, the oldest is given up
+	// MaxPeers bounds the connections, handshakes included. Above it, one that
+	// comes in takes the place of the oldest handshake, and is refused when there
+	// is none. Those that are dialled are counted and not refused.
+	MaxPeers int
+	// MaxHandshakes bounds the connections that came in and are in their
+	// handshake. When there are more, the oldest is given up.
+	MaxHandshakes    int
 	HandshakeTimeout time.Duration // for a dial, and again for the handshake
 	Backoff          Backoff
 
@@ -53,7 +60,7 @@ type Handler interface {
 type ConnError struct {
 	Endpoint string // that was dialled or bound
 	Remote   string // address of the other side, if it got so far
-	Op       string // "dial", "handshake", "accept" or "read"
+	Op       string // "dial", "handshake" or "accept"
 	Err      error
 }
 
@@ -82,12 +89,16 @@ type Engine struct {
 	epoch  time.Time
 	wg     sync.WaitGroup // listeners, dialers, connections
 
+	dialling     context.Context // of dialers; ended by StopListening
+	stopDialling context.CancelFunc
+
 	mu        sync.Mutex
 	closed    bool
+	stopped   bool // StopListening was called
 	listeners []net.Listener
 	peers     map[*Peer]struct{}
-	shaking   *list.List // of *shaking, oldest first: handshakes of incoming connections
-	dialling  map[net.Conn]struct{}
+	shaking   *list.List            // of *shaking, oldest first: handshakes of incoming connections
+	dialled   map[net.Conn]struct{} // handshakes of those that were dialled
 }
 
 // shaking is an incoming connection whose handshake goes on.
@@ -102,13 +113,14 @@ func New(cfg Config) *Engine {
 		cfg.Security = func(bool) zmq4.Security { return null.Security() }
 	}
 	e := &Engine{
-		cfg:      cfg,
-		epoch:    time.Now(),
-		peers:    make(map[*Peer]struct{}),
-		shaking:  list.New(),
-		dialling: make(map[net.Conn]struct{}),
+		cfg:     cfg,
+		epoch:   time.Now(),
+		peers:   make(map[*Peer]struct{}),
+		shaking: list.New(),
+		dialled: make(map[net.Conn]struct{}),
 	}
 	e.ctx, e.cancel = context.WithCancel(context.Background())
+	e.dialling, e.stopDialling = context.WithCancel(e.ctx)
 	return e
 }
 
@@ -124,7 +136,7 @@ func (e *Engine) Listen(ctx context.Context, endpoint string) (string, error) {
 		return "", err
 	}
 	e.mu.Lock()
-	if e.closed {
+	if e.stopped {
 		e.mu.Unlock()
 		l.Close()
 		return "", ErrClosed
@@ -137,12 +149,15 @@ func (e *Engine) Listen(ctx context.Context, endpoint string) (string, error) {
 	return bound, nil
 }
 
-// StopListening closes all listeners; peers stay.
+// StopListening closes all listeners, and ends the attempts of all dialers. Peers
+// stay, and handshakes that have begun may still bring some.
 func (e *Engine) StopListening() {
 	e.mu.Lock()
+	e.stopped = true
 	listeners := e.listeners
 	e.listeners = nil
 	e.mu.Unlock()
+	e.stopDialling()
 	for _, l := range listeners {
 		l.Close()
 	}
@@ -153,21 +168,30 @@ func (e *Engine) accept(l net.Listener, endpoint string) {
 	failures := 0
 	for {
 		conn, err := l.Accept()
-		if err != nil {
-			if errors.Is(err, net.ErrClosed) || e.ctx.Err() != nil {
-				return
-			}
-			// Out of file descriptors, most likely. What is connected works on,
-			// and so does this listener once there are some again.
-			e.cfg.Handler.Failed(nil, &ConnError{endpoint, "", "accept", err})
-			if !e.sleep(Backoff{5 * time.Millisecond, time.Second}.delay(failures)) {
-				return
-			}
-			failures++
+		if err == nil {
+			failures = 0
+			e.incoming(conn, endpoint)
 			continue
 		}
-		failures = 0
-		e.incoming(conn, endpoint)
+		if errors.Is(err, net.ErrClosed) || e.ctx.Err() != nil {
+			return
+		}
+		// Out of file descriptors, most likely. What is connected works on, and so
+		// does this listener once there are some again. Silent connections do not
+		// keep them from those who have something to say.
+		e.cfg.Handler.Failed(nil, &ConnError{endpoint, "", "accept", err})
+		if errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) {
+			e.mu.Lock()
+			victim := e.makeWay()
+			e.mu.Unlock()
+			if victim != nil {
+				victim.Close()
+			}
+		}
+		if !e.sleep(Backoff{5 * time.Millisecond, time.Second}.delay(failures)) {
+			return
+		}
+		failures++
 	}
 }
 
@@ -175,7 +199,7 @@ func (e *Engine) accept(l net.Listener, endpoint string) {
 // goroutine for each, and when there are too many, the oldest makes way, which is
 // the one most likely never to say anything.
 func (e *Engine) incoming(conn net.Conn, endpoint string) {
-	remote := conn.RemoteAddr().String()
+	remote := remoteOf(conn)
 	var victim net.Conn
 	e.mu.Lock()
 	if e.closed {
@@ -183,16 +207,15 @@ func (e *Engine) incoming(conn net.Conn, endpoint string) {
 		conn.Close()
 		return
 	}
-	if len(e.peers)+e.shaking.Len() >= e.cfg.MaxPeers {
+	full := len(e.peers)+e.shaking.Len() >= e.cfg.MaxPeers
+	if full || e.shaking.Len() >= e.cfg.MaxHandshakes {
+		victim = e.makeWay()
+	}
+	if full && victim == nil {
 		e.mu.Unlock()
 		conn.Close()
 		e.cfg.Handler.Failed(nil, &ConnError{endpoint, remote, "accept", ErrTooManyPeers})
 		return
-	}
-	if e.shaking.Len() >= e.cfg.MaxHandshakes {
-		oldest := e.shaking.Remove(e.shaking.Front()).(*shaking)
-		oldest.evicted = true
-		victim = oldest.conn
 	}
 	place := e.shaking.PushBack(&shaking{conn: conn})
 	e.wg.Add(1)
@@ -204,21 +227,34 @@ func (e *Engine) incoming(conn net.Conn, endpoint string) {
 		defer e.wg.Done()
 		ready, err := e.handshake(conn, true)
 		e.mu.Lock()
-		// Nothing happens if a newer connection has taken the place.
-		evicted := e.shaking.Remove(place).(*shaking).evicted
+		// Nothing is removed if a newer connection has taken the place.
+		if e.shaking.Remove(place).(*shaking).evicted {
+			err = ErrHandshakes
+		}
 		e.mu.Unlock()
 		if err != nil {
 			conn.Close()
-			if evicted {
-				err = ErrHandshakes
-			}
 			if e.ctx.Err() == nil {
 				e.cfg.Handler.Failed(nil, &ConnError{endpoint, remote, "handshake", err})
 			}
 			return
 		}
-		e.serve(newPeer(e, conn, endpoint, nil, ready))
+		// A new goroutine, with a small stack: that of the handshake has grown, and an
+		// idle peer would keep it.
+		e.wg.Go(func() { e.serve(newPeer(e, conn, endpoint, nil, ready)) })
 	}()
+}
+
+// makeWay gives up the oldest handshake, and returns its connection to be closed;
+// nil when there is none. Held: mu.
+func (e *Engine) makeWay() net.Conn {
+	oldest := e.shaking.Front()
+	if oldest == nil {
+		return nil
+	}
+	s := e.shaking.Remove(oldest).(*shaking)
+	s.evicted = true
+	return s.conn
 }
 
 // handshake does ZMTP's greeting and security handshake, with a deadline.
@@ -244,8 +280,7 @@ func (e *Engine) serve(p *Peer) {
 	e.peers[p] = struct{}{}
 	e.mu.Unlock()
 	recv := e.cfg.Handler.Opened(p)
-	err := p.read(recv)
-	p.end(err)
+	p.end(p.read(recv))
 	e.mu.Lock()
 	delete(e.peers, p)
 	e.mu.Unlock()
@@ -257,40 +292,28 @@ func (e *Engine) serve(p *Peer) {
 func (e *Engine) Peers() []*Peer {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	peers := make([]*Peer, 0, len(e.peers))
-	for p := range e.peers {
-		peers = append(peers, p)
-	}
-	return peers
+	return slices.Collect(maps.Keys(e.peers))
 }
 
-// Close ends all connections at once and waits for all goroutines. What is still
-// in the queues is lost: see [Peer.Shutdown].
+// Close ends all connections at once and waits for all goroutines, and so for the
+// calls of the Handler and of Receivers that are under way: it must not be called
+// from one. What is still in the queues is lost: see [Peer.Shutdown].
 func (e *Engine) Close() {
+	e.StopListening()
 	e.mu.Lock()
 	e.closed = true
 	var conns []net.Conn
 	for el := e.shaking.Front(); el != nil; el = el.Next() {
 		conns = append(conns, el.Value.(*shaking).conn)
 	}
-	for c := range e.dialling {
-		conns = append(conns, c)
-	}
-	peers := make([]*Peer, 0, len(e.peers))
-	for p := range e.peers {
-		peers = append(peers, p)
-	}
-	listeners := slices.Clone(e.listeners)
+	conns = slices.AppendSeq(conns, maps.Keys(e.dialled))
 	e.mu.Unlock()
 
-	e.cancel()
-	for _, l := range listeners {
-		l.Close()
-	}
+	e.cancel() // before connections are closed: these failures are nobody's
 	for _, c := range conns {
 		c.Close()
 	}
-	for _, p := range peers {
+	for _, p := range e.Peers() {
 		p.Close(ErrClosed)
 	}
 	e.wg.Wait()

@@ -3,43 +3,32 @@
 package engine
 
 import (
+	"errors"
 	"net"
 	"syscall"
 )
 
-// inlineWriter writes what a connection takes without waiting, and never waits.
-type inlineWriter struct {
-	try func(p []byte) (int, error)
-}
-
-func (w *inlineWriter) ok() bool { return w.try != nil }
-
-func (w *inlineWriter) write(p []byte) (int, error) { return w.try(p) }
-
-func (w *inlineWriter) init(conn net.Conn) {
-	if c, ok := conn.(interface {
-		TryWrite([]byte) (int, error)
-	}); ok {
-		w.try = c.TryWrite
-		return
-	}
+// rawWrite returns a function that writes what a socket takes without waiting, nil
+// for a connection that is no socket of its own kind: one that writes more than it
+// is given, such as TLS, has a descriptor too.
+func rawWrite(conn net.Conn) func(p []byte) (int, error) {
 	switch conn.(type) {
 	case *net.TCPConn, *net.UnixConn:
 	default:
-		return // something that writes more than it is given, such as TLS
+		return nil
 	}
 	raw, err := conn.(syscall.Conn).SyscallConn()
 	if err != nil {
-		return
+		return nil
 	}
-	r := &rawWriter{raw: raw}
-	r.call = r.once
-	w.try = r.write
+	w := &rawWriter{raw: raw}
+	w.call = w.once
+	return w.write
 }
 
 // rawWriter makes one write(2) on the connection's descriptor, which the runtime
 // has set to non-blocking. Its function is made once, so that a write allocates
-// nothing.
+// nothing. It has one user at a time.
 type rawWriter struct {
 	raw  syscall.RawConn
 	call func(fd uintptr) bool
@@ -48,17 +37,17 @@ type rawWriter struct {
 	err  error
 }
 
-func (r *rawWriter) write(p []byte) (int, error) {
-	r.p, r.n, r.err = p, 0, nil
-	err := r.raw.Write(r.call)
-	r.p = nil
-	if err == nil && r.err != nil && r.err != syscall.EAGAIN && r.err != syscall.EINTR {
-		err = r.err
+func (w *rawWriter) write(p []byte) (int, error) {
+	w.p, w.n, w.err = p, 0, nil
+	err := w.raw.Write(w.call)
+	w.p = nil
+	if err == nil && w.err != nil && !errors.Is(w.err, syscall.EAGAIN) && !errors.Is(w.err, syscall.EINTR) {
+		err = w.err
 	}
-	return max(r.n, 0), err
+	return max(w.n, 0), err
 }
 
-func (r *rawWriter) once(fd uintptr) bool {
-	r.n, r.err = syscall.Write(int(fd), r.p)
+func (w *rawWriter) once(fd uintptr) bool {
+	w.n, w.err = syscall.Write(int(fd), w.p)
 	return true // done, however much it was: do not wait for room
 }

@@ -6,6 +6,7 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/heraldbus/herald/internal/block"
@@ -24,10 +25,12 @@ type Peer struct {
 	// Out is what waits to be sent. Whoever gets the claim on it calls Kick.
 	Out *queue.Queue
 
-	e      *Engine
-	conn   net.Conn
-	inline inlineWriter
-	done   chan struct{} // closed when the handler has been told of the end
+	e    *Engine
+	conn net.Conn
+	// try writes what the connection takes without waiting; nil where there is no
+	// such way.
+	try  func(p []byte) (int, error)
+	done chan struct{} // closed when the handler has been told of the end
 
 	received atomic.Uint64 // bytes read
 
@@ -36,14 +39,15 @@ type Peer struct {
 
 	// Of the holder of the claim:
 	spans []queue.Span
-	bufs  net.Buffers
+	bufs  net.Buffers   // of spans
+	rest  net.Buffers   // of bufs, not yet written
 	quiet time.Duration // when, by Engine.Now, the queue was last found empty
 }
 
 func newPeer(e *Engine, conn net.Conn, endpoint string, d *Dialer, ready zmtp.Ready) *Peer {
 	p := &Peer{
 		Endpoint: endpoint,
-		Remote:   conn.RemoteAddr().String(),
+		Remote:   remoteOf(conn),
 		Dialer:   d,
 		Ready:    ready,
 		Since:    time.Now(),
@@ -52,7 +56,11 @@ func newPeer(e *Engine, conn net.Conn, endpoint string, d *Dialer, ready zmtp.Re
 		conn:     conn,
 		done:     make(chan struct{}),
 	}
-	p.inline.init(conn)
+	if c, ok := conn.(interface{ TryWrite(p []byte) (int, error) }); ok {
+		p.try = c.TryWrite
+	} else {
+		p.try = rawWrite(conn)
+	}
 	return p
 }
 
@@ -84,26 +92,49 @@ func (p *Peer) Close(reason error) {
 }
 
 // Shutdown ends the connection in order: what is queued is written, the other
-// side is told that there is no more, and gets until ctx ends to take it and to
-// close. A TCP connection that is closed while something unread has come in is
-// reset, and what the other side has not read yet is lost; hence the wait.
+// side is told that there is no more, and gets Config.HandshakeTimeout to take it
+// and to close. A TCP connection that is closed while something unread has come in
+// is reset, and what the other side has not read yet is lost; hence the wait. When
+// ctx ends, the wait ends too. It returns the error of ctx if that was before
+// everything was written. What is pushed during a Shutdown may be dropped.
 func (p *Peer) Shutdown(ctx context.Context) error {
 	defer p.Close(ErrClosed)
-	select {
-	case <-p.Out.Idle():
-	case <-p.done:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
+	if err := p.idle(ctx); err != nil {
+		return err
+	}
+	// An answer to a PING that comes from now on would be written behind the end,
+	// and fail. Nothing more is let in, and nobody writes once it is idle again.
+	p.Out.Close()
+	if err := p.idle(ctx); err != nil {
+		return err
 	}
 	half, ok := p.conn.(interface{ CloseWrite() error })
 	if !ok || half.CloseWrite() != nil {
 		return nil
 	}
+	ctx, cancel := context.WithTimeout(ctx, p.e.cfg.HandshakeTimeout)
+	defer cancel()
 	select {
 	case <-p.done:
 	case <-ctx.Done():
 		// Everything is with the kernel, which goes on to deliver it.
+	}
+	return nil
+}
+
+// idle waits until nothing is queued, or nothing more can be written.
+func (p *Peer) idle(ctx context.Context) error {
+	idle := p.Out.Idle()
+	select {
+	case <-idle:
+		return nil // also where ctx has ended
+	default:
+	}
+	select {
+	case <-idle:
+	case <-p.done:
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 	return nil
 }
@@ -142,7 +173,7 @@ const (
 // what time it is by [Engine.Now]. A peer that has been idle is written at once, by
 // the caller, as far as the kernel takes it without waiting.
 func (p *Peer) Kick(now time.Duration) {
-	if !p.inline.ok() || now-p.quiet < quietFor {
+	if p.try == nil || now-p.quiet < quietFor {
 		go p.write(0)
 		return
 	}
@@ -154,7 +185,7 @@ func (p *Peer) Kick(now time.Duration) {
 		return
 	}
 	msgs := p.spans[0].Bytes()
-	if n, err := p.inline.write(msgs); err != nil || n < len(msgs) {
+	if n, err := p.try(msgs); err != nil || n < len(msgs) {
 		// The rest, and the error if it comes again, is the goroutine's.
 		go p.write(n)
 		return
@@ -193,8 +224,10 @@ func (p *Peer) write(skip int) {
 		skip = 0
 		p.Out.Done(p.spans, err == nil)
 		if err != nil {
-			p.Close(err)
 			p.Out.Close()
+			if !hungUp(err) {
+				p.Close(err)
+			}
 		}
 		p.spans = p.spans[:0]
 		p.quiet = p.e.Now()
@@ -214,18 +247,22 @@ func (p *Peer) writeSpans(skip int) error {
 		p.bufs = append(p.bufs, s.Bytes())
 	}
 	p.bufs[0] = p.bufs[0][skip:]
-	// WriteTo and WriteBuffers eat the slice they are given.
-	bufs := p.bufs
+	p.rest = p.bufs // which is eaten up
 	var err error
 	if v, ok := p.conn.(interface {
 		WriteBuffers(net.Buffers) (int64, error)
 	}); ok {
-		_, err = v.WriteBuffers(bufs)
+		_, err = v.WriteBuffers(p.rest)
 	} else {
-		_, err = bufs.WriteTo(p.conn)
+		_, err = p.rest.WriteTo(p.conn)
 	}
 	clear(p.bufs)
+	p.rest = nil
 	return err
 }
 
-var errEOF = errors.New("the peer closed the connection")
+// hungUp reports whether a write failed because the other side takes no more. What
+// it sent before that has still to be read, and the reader comes to the end of it.
+func hungUp(err error) bool {
+	return errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET)
+}

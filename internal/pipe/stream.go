@@ -120,6 +120,7 @@ func (s *Stream) take(p []byte) (int, error) {
 		s.reading = false
 		s.readable.Broadcast() // the next reader's turn
 		if s.gone != nil {
+			s.show(s.open)
 			s.free()
 			return 0, s.gone
 		}
@@ -305,12 +306,13 @@ func (s *Stream) Written() int64 {
 // show makes everything before the position to readable. The lock is held.
 func (s *Stream) show(to uint64) {
 	s.open = to
-	if s.gone == nil {
+	switch {
+	case s.gone == nil:
 		s.readable.Broadcast()
-		return
+	case !s.reading: // else the reader comes here once it has left the ring alone
+		s.head = to // nobody will read it
+		s.wakeWriter()
 	}
-	s.head = to // nobody will read it
-	s.wakeWriter()
 }
 
 // wakeWriter wakes the writer when there is the room that it waits for. The lock
