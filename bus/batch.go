@@ -83,8 +83,14 @@ func (b *batch) add(topic string, payload []byte, m meta, origin *Origin, r *rar
 
 func (b *batch) addStatus(s Status) { b.items = append(b.items, item{rare: &rare{status: s}}) }
 
-// refer makes the batch keep the blocks that its items are in.
+// refer makes the batch keep the blocks that its items are in. One of which it
+// needs little is not kept: a single event that passes the filter would keep the
+// memory of a whole read, and a bounded queue of such would be none.
 func (b *batch) refer(one *block.Block, more []*block.Block) {
+	if one != nil && len(more) == 0 && sparse*b.bytes < len(one.B) {
+		b.own()
+		return
+	}
 	if one != nil {
 		one.Retain()
 		b.block = one
@@ -93,6 +99,40 @@ func (b *batch) refer(one *block.Block, more []*block.Block) {
 		other.Retain()
 	}
 	b.more = append(b.more, more...)
+}
+
+// sparse is how many times more memory a batch may keep than it needs.
+const sparse = 4
+
+// own copies the bytes of the items into a block of the batch's own.
+func (b *batch) own() {
+	b.block = block.Get(b.bytes)
+	used := 0
+	keep := func(p []byte) []byte {
+		if len(p) == 0 {
+			return p
+		}
+		lo := used
+		used += copy(b.block.B[lo:], p)
+		return b.block.B[lo:used:used]
+	}
+	for i := range b.items {
+		it := &b.items[i]
+		if it.status() != nil {
+			continue
+		}
+		it.payload = keep(it.payload)
+		if it.meta != nil {
+			it.meta = keep(it.meta)
+		}
+		if it.rare != nil {
+			r := &rare{extra: make([][]byte, len(it.rare.extra))} // others may have the same
+			for k, f := range it.rare.extra {
+				r.extra[k] = keep(f)
+			}
+			it.rare = r
+		}
+	}
 }
 
 // release gives the batch and its bytes back.

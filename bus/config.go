@@ -207,11 +207,14 @@ type Network struct {
 	Listen func(ctx context.Context, network, address string) (net.Listener, error)
 }
 
-func checkEndpoints(f *fields, name string, endpoints []string) {
+// checkEndpoints checks endpoints to be bound, or to be dialled.
+func checkEndpoints(f *fields, name string, endpoints []string, dial bool) {
 	for i, e := range endpoints {
-		if _, err := engine.ParseEndpoint(e); err != nil {
-			f.add(fmt.Sprintf("%s[%d]", name, i), err)
+		ep, err := engine.ParseEndpoint(e)
+		if err == nil && dial {
+			err = ep.Dialable()
 		}
+		f.add(fmt.Sprintf("%s[%d]", name, i), err)
 	}
 }
 

@@ -3,6 +3,8 @@ package bus
 import (
 	"errors"
 	"fmt"
+
+	"github.com/heraldbus/herald/internal/zmtp"
 )
 
 // States in which a call cannot be served.
@@ -69,4 +71,9 @@ func (f fields) error(typ string) error {
 		return nil
 	}
 	return &ConfigError{Type: typ, Fields: f}
+}
+
+// isBreach reports whether a connection was closed for what came over it.
+func isBreach(err error) bool {
+	return errors.Is(err, zmtp.ErrMalformed) || errors.Is(err, zmtp.ErrTooLarge)
 }

@@ -48,13 +48,13 @@ func appendHeaders(dst []byte, headers []Header) ([]byte, error) {
 	return dst, nil
 }
 
-// eachHeader yields the headers that are encoded in b, up to the first that is
-// malformed: what a peer sends must not hurt, and an event whose headers are
-// broken is an event still.
+// eachHeader yields the headers that are encoded in b, up to maxHeaders and up to
+// the first that is malformed: what a peer sends must not hurt, and an event whose
+// headers are broken is an event still.
 func eachHeader(b []byte) iter.Seq2[[]byte, []byte] {
 	return func(yield func(k, v []byte) bool) {
 		n, b, ok := uvarint(b)
-		for ; ok && n > 0; n-- {
+		for n = min(n, maxHeaders); ok && n > 0; n-- {
 			var k, v []byte
 			if k, b, ok = cutField(b); !ok {
 				return

@@ -96,6 +96,9 @@ func (s *subscriptions) Message(_ *block.Block, frames [][]byte) error {
 func (s *subscriptions) Flush(*block.Block) {}
 
 func (s *subscriptions) subscribe(prefix []byte) {
+	if topic.Reserved(prefix) {
+		s.awaitAnswers()
+	}
 	p := s.p
 	p.mu.Lock()
 	have, length := p.trie.Count(s.peer)
@@ -149,6 +152,22 @@ func (s *subscriptions) cancel(prefix []byte) {
 	defer p.mu.Unlock()
 	if _, ok := p.trie.Remove(prefix, s.peer); ok && !topic.Reserved(prefix) {
 		p.routes.invalidate()
+	}
+}
+
+// maxAnswers is how many answers to questions may wait for a peer: half of what the
+// queue has room for.
+const maxAnswers = 128
+
+// awaitAnswers waits while too many do. A forwarder that is connected anew may ask for
+// thousands of subscribers at once, and none of them would ask again. Only this peer
+// is not read meanwhile.
+func (s *subscriptions) awaitAnswers() {
+	for s.peer.Out.Stats().Control >= maxAnswers {
+		room := s.peer.Out.Room() // closed, too, when the connection ends
+		if s.peer.Out.Stats().Control >= maxAnswers {
+			<-room
+		}
 	}
 }
 

@@ -59,8 +59,8 @@ func (c *PublisherConfig) check() (engine.Config, error) {
 		c.Name = randomName()
 	}
 	f.add("Name", heartbeat.ValidateName(c.Name))
-	checkEndpoints(&f, "Bind", c.Bind)
-	checkEndpoints(&f, "Connect", c.Connect)
+	checkEndpoints(&f, "Bind", c.Bind, false)
+	checkEndpoints(&f, "Connect", c.Connect, true)
 	if c.Heartbeat == 0 {
 		c.Heartbeat = time.Second
 	}

@@ -254,10 +254,28 @@ func (x *session) gap(o *Origin, miss missing) {
 	if c := x.contacts[o.Incarnation]; c != nil && c.pub != nil {
 		c.pub.missed.Add(miss.count)
 	}
+	if g := x.lastGap(); g != nil && g.Topic == "" && miss.topic == "" && g.Origin == *o && g.Before <= miss.before {
+		// Nothing that passes the filter came between the two. A publisher of
+		// nothing but gaps must not fill the memory.
+		g.Missed += miss.count
+		g.Exact = g.Exact && miss.exact
+		g.Before = miss.before
+		return
+	}
 	x.status(&Gap{
 		Change: x.s.change(*o), Topic: miss.topic,
 		Missed: miss.count, Exact: miss.exact, After: miss.after, Before: miss.before,
 	})
+}
+
+// lastGap is the gap at the very end of what has gathered, nil if that is anything
+// else.
+func (x *session) lastGap() *Gap {
+	if b := x.batch(x.s.main); len(b.items) > 0 {
+		g, _ := b.items[len(b.items)-1].status().(*Gap)
+		return g
+	}
+	return nil
 }
 
 // status puts a status in order with the messages of this connection.

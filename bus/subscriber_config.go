@@ -71,7 +71,7 @@ func (c *SubscriberConfig) check() (engine.Config, error) {
 		if len(s.endpoints) == 0 {
 			f.add(name, fmt.Errorf("it has no endpoint"))
 		}
-		checkEndpoints(&f, name, s.endpoints)
+		checkEndpoints(&f, name, s.endpoints, true)
 		if s.redundant && s.window < 1 {
 			f.bad(name+".Window", s.window, "want a number of events")
 		}
@@ -79,7 +79,7 @@ func (c *SubscriberConfig) check() (engine.Config, error) {
 			f.bad(name+".ReturnAfter", s.returns, "want a duration, or 0 for never")
 		}
 	}
-	checkEndpoints(&f, "Bind", c.Bind)
+	checkEndpoints(&f, "Bind", c.Bind, false)
 	f.add("Filter", c.Filter.Err())
 	f.add("Liveness", c.Liveness.Validate())
 	for i, d := range c.Deadlines {

@@ -20,6 +20,7 @@ type SubscriberStats struct {
 	Malformed       uint64       // control messages and foreign messages that made no sense
 	Disconnections  uint64
 	FailedConnects  uint64   // dials and handshakes that came to nothing
+	Breaches        uint64   // connections closed for what came over them: no ZMTP, or beyond Limits
 	Subscriptions   []string // the prefixes that are subscribed to
 	Connections     int      // now
 	PublishersAlive int      // now
@@ -46,6 +47,7 @@ func (s *Subscriber) Stats() SubscriberStats {
 	defer s.mu.Unlock()
 	st.Disconnections = s.disconnections
 	st.FailedConnects = s.failed
+	st.Breaches = s.breaches
 	st.Subscriptions = slices.Clone(s.cover)
 	for _, up := range s.ups {
 		st.Connections += len(up.sessions)
