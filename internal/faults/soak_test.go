@@ -1,0 +1,3 @@
+package faults_test
+
+func takePart() {}
