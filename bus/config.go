@@ -193,7 +193,7 @@ func (r Reconnect) check(f *fields) engine.Backoff {
 	if r.Max == 0 {
 		r.Max = max(5*time.Second, r.Min)
 	}
-	if r.Max < r.Min {
+	if r.Min > 0 && 0 < r.Max && r.Max < r.Min {
 		f.bad("Reconnect.Max", r.Max, fmt.Sprintf("it is less than Reconnect.Min, %v", r.Min))
 	}
 	return engine.Backoff{Min: r.Min, Max: r.Max}

@@ -20,6 +20,8 @@ import (
 // Statuses then go to SubscriberConfig.OnStatus, as does, in any case and from the
 // handler's goroutine, a [Gap] for what its queue has dropped.
 //
+// A handler gets what comes after Handle; wait for Ready after it.
+//
 // After stop no further message is given to fn; a call that is running goes on.
 // Close and Drain, which ends once fn has been given what was received, work in
 // the same way.
@@ -75,11 +77,16 @@ func (s *Subscriber) addHandler(in *inbox) error {
 	if err := s.life.alive(); err != nil {
 		return err
 	}
-	if !s.only && s.cfg.Filter.Equal(topic.Everything()) && !s.main.busy.Load() && len(s.filters) == 1 {
+	// Where nobody is to take the subscriber's own stream, its statuses go to OnStatus.
+	unused := s.cfg.Filter.Equal(topic.Everything()) ||
+		s.cfg.Filter.Equal(topic.None()) && s.cfg.OnStatus != nil
+	if !s.only && unused && !s.main.busy.Load() && len(s.filters) == 1 {
 		s.only = true
 		go s.main.loop(s.life.ctx, func(it *item) bool {
 			if st := s.statusOfItem(it); st != nil {
 				s.onStatus(st)
+			} else {
+				s.main.discard() // it came before there was a handler
 			}
 			return true
 		})

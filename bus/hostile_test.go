@@ -63,7 +63,7 @@ func TestHostileVictim(t *testing.T) {
 	reconnect := bus.Reconnect{Min: time.Millisecond, Max: 5 * time.Millisecond}
 	pub := publisher(bus.PublisherConfig{
 		Name: "victim", Bind: []string{"tcp://127.0.0.1:0"},
-		Limits: bus.Limits{Subscriptions: 10_000, SubscriptionBytes: 4 << 20},
+		Limits: bus.Limits{Subscriptions: scaled(10_000), SubscriptionBytes: scaled(4 << 20)},
 	})
 	defer pub.Close()
 	honestSub := subscriber(bus.SubscriberConfig{Sources: []bus.Source{bus.From(pub.Endpoints()[0])}})
@@ -360,17 +360,13 @@ func sides(v *victim) []side {
 // at once: each connection is closed, or goes on where nothing is wrong with it; what
 // was closed is counted; little memory is used; and honest peers miss nothing.
 func TestMalformed(t *testing.T) {
-	rounds := 100
-	if testing.Short() || raceEnabled {
-		rounds = 3
-	}
 	v := startVictim(t, "bind")
 	failed, breaches := map[string]int{}, map[string]int{}
 	for _, side := range sides(v) {
 		if len(side.broken) < 55 {
 			t.Errorf("%d kinds, want 55 at least", len(side.broken))
 		}
-		played := v.play(side, side.broken, rounds)
+		played := v.play(side, side.broken, scaled(50))
 		for i, s := range side.broken {
 			switch {
 			case s.end == kept:
@@ -395,13 +391,9 @@ func TestMalformed(t *testing.T) {
 // What is well-formed and yet too much, or of no sense. It is bounded by limits that
 // are wide, so the memory that it can take is more.
 func TestFloods(t *testing.T) {
-	rounds := 10
-	if testing.Short() || raceEnabled {
-		rounds = 2
-	}
 	v := startVictim(t, "bind")
 	for _, side := range sides(v) {
-		v.play(side, side.floods, rounds)
+		v.play(side, side.floods, scaled(10))
 	}
 	all := v.end(160 << 20)
 	if p := all.Publisher; p.RefusedSubscriptions == 0 || p.RefusedReplays == 0 {
@@ -559,7 +551,7 @@ func TestGapFlood(t *testing.T) {
 	if err := s.Ready(ctx); err != nil {
 		t.Fatal(err)
 	}
-	const wanted, each = 200, 1000
+	wanted, each := scaled(200), 1000
 	heap := func() uint64 {
 		var m runtime.MemStats
 		runtime.GC()
@@ -578,7 +570,7 @@ func TestGapFlood(t *testing.T) {
 		run.WriteString(event("a.wanted", 7, seq, 0))
 		r.Write([]byte(run.String()))
 	}
-	for s.Stats().Missed < wanted*each {
+	for s.Stats().Missed < uint64(wanted*each) {
 		if ctx.Err() != nil {
 			t.Fatalf("stats after %v: %+v", patience, s.Stats())
 		}

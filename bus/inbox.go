@@ -233,6 +233,13 @@ func (in *inbox) first() *batch {
 	return b
 }
 
+// discard counts a message that nobody wants any more.
+func (in *inbox) discard() {
+	in.mu.Lock()
+	in.stats.DroppedMessages++
+	in.mu.Unlock()
+}
+
 // expire counts a message that was too old.
 func (in *inbox) expire() {
 	in.mu.Lock()
@@ -251,6 +258,12 @@ func (in *inbox) finish(b *batch) {
 
 // leave notes that the loop has ended, and what it has left of the batch in hand.
 func (in *inbox) leave() {
+	in.mu.Lock()
+	defer func() {
+		in.busy.Store(false)
+		in.checkDrained()
+		in.mu.Unlock()
+	}()
 	if in.cur == nil {
 		return
 	}
@@ -260,8 +273,6 @@ func (in *inbox) leave() {
 			n++
 		}
 	}
-	in.mu.Lock()
-	defer in.mu.Unlock()
 	if in.closed.Load() {
 		if in.taken {
 			in.stats.DroppedMessages += uint64(n)
@@ -272,7 +283,6 @@ func (in *inbox) leave() {
 		in.rest = n
 	}
 	in.taken = false
-	in.checkDrained()
 }
 
 // resume notes that a loop goes on where the one before it broke off.
@@ -289,7 +299,7 @@ func (in *inbox) resume() {
 
 // checkDrained closes drained when it is time. Held: mu.
 func (in *inbox) checkDrained() {
-	if !in.closed.Load() && (!in.ended || in.taken || in.rest+in.messages > 0) {
+	if !in.closed.Load() && (!in.ended || in.taken || in.rest+in.messages > 0 || in.busy.Load() && in.statuses > 0) {
 		return
 	}
 	select {

@@ -174,3 +174,41 @@ sub = socket('SUB'); sub.connect(%q); sub.subscribe(b'z')`, pub.Endpoints()[0])
 		t.Errorf("%+v", st)
 	}
 }
+
+// Programs that ask for past events and last values, and then take nothing, don't
+// keep others from theirs.
+func TestPyzmqReplayNotTaken(t *testing.T) {
+	t.Parallel()
+	py := startPyzmq(t)
+	pub := openPublisher(t, bus.PublisherConfig{Retain: bus.Retain{Prefixes: []string{""}}})
+	url := pub.Endpoints()[0]
+	py.do("first = socket('SUB'); first.connect(%q); first.subscribe(b'z')", url)
+	subscribed(t, pub, "z", 1)
+	for i := range 300 {
+		send(t, pub, fmt.Sprint("a.", i), strings.Repeat("x", 64<<10))
+	}
+	py.do(`
+def ask(s, nonce, question):
+    topic = b'$bus.replay.%%016x' %% nonce
+    s.send(b'\x01' + topic)
+    s.send(b'\x01' + topic + b'\0' + question)
+past = b'{"source":"%s","after":%%d,"prefixes":[""]}'
+idle = [socket('XSUB', RCVHWM=1, RCVBUF=4096) for i in range(6)]
+for i, s in enumerate(idle):
+    s.connect(%q)
+    for k in range(8): ask(s, k, past %% 0 if k %% 2 else b'{"retained":true,"prefixes":[""]}')
+    s.send(b'\x01idle')
+busy = socket('XSUB', RCVHWM=0)
+busy.connect(%q)`, pub.Incarnation(), url, url)
+	subscribed(t, pub, "idle", 6)
+	py.do(`
+ask(busy, 1, past %% 298)
+ask(busy, 2, b'{"retained":true,"prefixes":["a.29"]}')
+answers = [busy.recv_multipart() for i in range(3 + 12)]`) // of 299 and 300, of a.29, a.290 to a.299, and two ends
+	if got := py.number("len([a for a in answers if len(a) == 2])"); got != 2 {
+		t.Errorf("%d answers came to their end", got)
+	}
+	if st := pub.Stats(); st.Replays != 6*8+2 || st.RefusedReplays != 0 {
+		t.Errorf("%+v", st)
+	}
+}

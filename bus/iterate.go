@@ -99,7 +99,6 @@ func (in *inbox) loop(ctx context.Context, take func(*item) bool) error {
 	if !in.busy.CompareAndSwap(false, true) {
 		return ErrInUse
 	}
-	defer in.busy.Store(false)
 	in.resume()
 	defer in.leave()
 	for {

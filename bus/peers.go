@@ -216,12 +216,12 @@ func (p *Publisher) Stats() PublisherStats {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	s := p.counts
-	s.Subscriptions = p.trie.Len()
 	peers := slices.SortedFunc(maps.Keys(p.peers), func(a, b *engine.Peer) int { return cmp.Compare(p.peers[a], p.peers[b]) })
 	for _, peer := range peers {
 		q := peer.Out.Stats()
 		s.addPeer(q)
 		subs, _ := p.trie.Count(peer)
+		s.Subscriptions += subs
 		s.Peers = append(s.Peers, PeerStats{
 			Endpoint: peer.Endpoint, Remote: peer.Remote, Since: peer.Since,
 			Subscriptions:  subs,

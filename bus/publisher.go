@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -56,6 +57,7 @@ type Publisher struct {
 // NewPublisher makes a publisher and binds its endpoints. It fails when an
 // endpoint can't be bound; one to connect to is tried for ever instead.
 func NewPublisher(cfg PublisherConfig) (*Publisher, error) {
+	cfg.Advertise, cfg.Retain.Prefixes = slices.Clone(cfg.Advertise), slices.Clone(cfg.Retain.Prefixes)
 	ec, err := cfg.check()
 	if err != nil {
 		return nil, err

@@ -3,6 +3,7 @@ package bus
 import (
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -35,6 +36,10 @@ const (
 	recoverTries    = 3
 	// How long a recovery waits for a publisher that is away.
 	recoverAbsence = 30 * time.Second
+	// maxVain is how many answers in a row may not reach the event that is held. One
+	// beyond all that its publisher says it has published was damaged on the way. If
+	// it was only faster than the answer, it is missed and asked for as any other.
+	maxVain = 2
 	// narrow is from how many events back on the question is about one topic only.
 	recoverNarrow = 1000
 )
@@ -48,6 +53,7 @@ type recovery struct {
 	due      time.Time // when to ask
 	asked    time.Time // when it was asked, or the answer last went on; zero: not yet
 	tries    int
+	vain     int      // recoveries before it that did not get past the first of held
 	name     string   // topic of the answer
 	x        *session // that the question went over, or should
 	giveUp   bool     // the watcher has given up: whoever has the stream ends it
@@ -56,6 +62,21 @@ type recovery struct {
 	blocks   []*block.Block // that held refers to
 	messages int
 	bytes    int
+}
+
+// asked is what a publisher has been asked for: what is missing of it is not to be had.
+type asked struct {
+	after, to uint64 // what follows one seq, up to another
+	topic     string // begins the topics; "": all
+}
+
+var (
+	nothingAsked    = asked{after: never}
+	everythingAsked = asked{to: never} // or as good as: there is nobody to ask
+)
+
+func (a asked) covers(m missing) bool {
+	return m.from >= a.after && m.before-1 <= a.to && strings.HasPrefix(m.topic, a.topic)
 }
 
 // heldBack is an event that came while something before it was missing.
@@ -215,7 +236,7 @@ func (s *Subscriber) giveUp(st *stream) time.Time {
 		x.routes = s.routes.Load()
 		st.mu.Lock()
 		if st.rec != nil && st.rec.giveUp {
-			x.settle(st, 0, never)
+			x.settle(st, everythingAsked)
 		}
 		st.mu.Unlock()
 		x.deliver(nil)
@@ -224,9 +245,8 @@ func (s *Subscriber) giveUp(st *stream) time.Time {
 }
 
 // settle ends a recovery: what was held is taken as if it came now. What is missing
-// of the seqs after one up to another has been asked for in vain, and is reported.
-// Held: stream.mu.
-func (x *session) settle(st *stream, after, to uint64) {
+// of what has been asked for is reported. Held: stream.mu.
+func (x *session) settle(st *stream, done asked) {
 	r := st.rec
 	st.rec = nil
 	x.s.recoveries.remove(st)
@@ -235,12 +255,19 @@ func (x *session) settle(st *stream, after, to uint64) {
 	}
 	for i := range r.held {
 		h := &r.held[i]
-		if x.receive(st, h, after, to) {
+		if i == 0 && r.vain == maxVain && h.meta.seq() > done.to {
+			x.s.malformed.Add(1)
+			continue
+		}
+		if x.receive(st, h, done) {
 			continue
 		}
 		// Something else is missing, and a new recovery holds the rest.
 		st.rec.held, st.rec.messages = r.held[i:], len(r.held)-i
 		st.rec.blocks, st.rec.bytes = r.blocks, r.bytes
+		if i == 0 {
+			st.rec.vain = r.vain + 1
+		}
 		for _, b := range r.blocks {
 			b.Retain()
 		}
@@ -251,10 +278,9 @@ func (x *session) settle(st *stream, after, to uint64) {
 
 // receive takes an event of a stream: it goes to the inboxes that want it, or is a
 // duplicate, or shows that something before it is missing. Then it is reported as a
-// gap, if all of it lies after one seq and not beyond another between which it has
-// been asked for already; else a recovery is begun, and the event is not taken.
-// Held: stream.mu.
-func (x *session) receive(st *stream, h *heldBack, after, to uint64) bool {
+// gap, if it has been asked for already; else a recovery is begun, and the event is
+// not taken. Held: stream.mu.
+func (x *session) receive(st *stream, h *heldBack, done asked) bool {
 	entry := st.table.Lookup(x.routes, h.name)
 	fresh, miss := st.judge(entry, h.meta)
 	if !fresh {
@@ -265,8 +291,7 @@ func (x *session) receive(st *stream, h *heldBack, after, to uint64) bool {
 		miss.count = 0 // the prefixes let it through, and no filter wants it
 	}
 	if miss.count > 0 {
-		asked := miss.from >= after && miss.before-1 <= to
-		if !asked && x.s.cfg.Recover && !x.detached {
+		if !done.covers(miss) && x.s.cfg.Recover && !x.detached {
 			if st.rec != nil {
 				return false // the one that is under way was not asked for enough
 			}
@@ -288,7 +313,7 @@ func (x *session) receive(st *stream, h *heldBack, after, to uint64) bool {
 // without an answer. Held: stream.mu.
 func (x *session) hold(st *stream, b *block.Block, h heldBack) {
 	if !st.rec.hold(b, x.s.cfg.Queue, h) && !st.rec.giveUp {
-		x.settle(st, 0, never)
+		x.settle(st, everythingAsked)
 	}
 }
 
@@ -299,6 +324,12 @@ func (x *session) compare(st *stream, seq uint64) (miss missing) {
 	again := st.via != nil && st.via != x
 	silent := st.beatSeq == seq
 	st.via, st.beatSeq = x, seq
+	if st.doubt(seq) {
+		x.s.malformed.Add(1)
+		if !x.s.cfg.Recover {
+			st.hear(seq) // what is missing was told, as a part of more than there is
+		}
+	}
 	if r := st.rec; r != nil {
 		if r.x != x && !r.giveUp {
 			// Ask again on this connection.
@@ -315,16 +346,17 @@ func (x *session) compare(st *stream, seq uint64) (miss missing) {
 	}
 	miss = st.behind(seq)
 	if !x.s.cfg.Recover {
-		st.last = max(st.last, miss.before-min(miss.before, 1))
+		if miss.count > 0 {
+			st.hear(miss.before - 1)
+		}
 		return miss
 	}
-	switch {
-	case miss.count > 0:
+	if miss.count > 0 {
 		x.recover(st, miss.from, "")
-	case st.gapless == never && seq > st.last && st.last > 0 && (again || silent):
+	} else if after := max(st.last, st.terms[0].from); st.gapless == never && seq > after && (again || silent) {
 		// Under filters the seq says nothing of what is missing. The publisher is
 		// asked after a new connection, and when it has fallen silent.
-		x.recover(st, st.last, "")
+		x.recover(st, after, "")
 	}
 	return missing{}
 }
@@ -336,7 +368,7 @@ func (x *session) replay(name string, frames [][]byte) {
 		return // late, or somebody else's through a forwarder
 	}
 	if x.routes == nil {
-		x.routes = x.s.routes.Load()
+		x.begin()
 	}
 	st.mu.Lock()
 	defer st.mu.Unlock()
@@ -351,7 +383,7 @@ func (x *session) replay(name string, frames [][]byte) {
 		x.s.replayed.Add(1)
 		if r.retained {
 			x.lastValue(st, &h)
-		} else if !x.receive(st, &h, r.after, never) {
+		} else if !x.receive(st, &h, asked{r.after, never, r.topic}) {
 			x.again(st, h.name)
 		}
 		return
@@ -362,7 +394,7 @@ func (x *session) replay(name string, frames [][]byte) {
 		return
 	}
 	if r.retained {
-		x.settle(st, never, 0)
+		x.settle(st, nothingAsked)
 		return
 	}
 	if miss := st.behind(a.To); miss.count > 0 {
@@ -375,19 +407,20 @@ func (x *session) replay(name string, frames [][]byte) {
 		x.gap(c.origin, missing{topic: r.topic, after: r.after, before: before})
 	}
 	if r.topic == "" {
-		st.last = max(st.last, a.To)
+		st.hear(a.To)
 	}
-	x.settle(st, r.after, a.To)
+	x.settle(st, asked{r.after, a.To, r.topic})
 }
 
 // lastValue takes a last value, unless a later event of its topic has come already.
 // Held: stream.mu.
 func (x *session) lastValue(st *stream, h *heldBack) {
 	entry := st.table.Lookup(x.routes, h.name)
-	if h.meta.seq() <= entry.State {
+	seq := h.meta.seq()
+	if seq <= entry.State.seq {
 		return
 	}
-	entry.State = h.meta.seq()
+	entry.State = latest{seq, entry.State.seq}
 	x.give(entry, h.payload, h.meta, h.origin, h.rare)
 }
 
@@ -396,7 +429,7 @@ func (x *session) lastValue(st *stream, h *heldBack) {
 // since. Held: stream.mu.
 func (x *session) again(st *stream, name []byte) {
 	r := st.rec
-	r.after = st.table.Lookup(x.routes, name).State
+	r.after = st.table.Lookup(x.routes, name).State.seq
 	x.send(zmtp.AppendCancel(nil, []byte(r.name)))
 	r.name, r.asked, r.topic = "", time.Time{}, ""
 	r.due = time.Now().Add(st.pause/2 + rand.N(st.pause/2+1))

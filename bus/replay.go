@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"strings"
+	"time"
 
 	jsoniter "github.com/json-iterator/go"
 
@@ -41,15 +42,17 @@ const (
 	// message, which no policy drops. There is more when that has been taken: a
 	// replay must not crowd out what is live.
 	replayStep = 64 << 10
-	// Questions that are answered at once, that wait, and that one peer may have.
+	// Steps that are made at once, questions that are open, and that one peer may have.
 	replaysAtOnce  = 4
 	replaysWaiting = 1024
 	replaysOfPeer  = 8
+	// How long a peer may take for a step. Who asked has given up before that.
+	replayPatience = 2 * recoverPatience
 )
 
 // replays bounds the work on questions. The publisher's lock guards the counts.
 type replays struct {
-	slots   chan struct{} // one taken for each that is answered now
+	slots   chan struct{} // one taken for each step that is made now
 	waiting int
 	ofPeer  map[*engine.Peer]int
 }
@@ -91,29 +94,43 @@ func (p *Publisher) ask(peer *engine.Peer, prefix []byte) {
 	}()
 }
 
-// answer sends what was asked for, and the closing message.
+// answer sends what was asked for, step by step, and the closing message. No more is
+// in memory than one step, and nothing is held while a peer is slow to take it.
 func (p *Publisher) answer(peer *engine.Peer, name string, q question) {
-	select {
-	case p.replays.slots <- struct{}{}:
-		defer func() { <-p.replays.slots }()
-	case <-peer.Done():
-		return
-	case <-p.life.stopping:
-		return
-	}
 	head := zmtp.AppendFrame(nil, zmtp.FlagMore, []byte(name))
+	step := p.past(peer, head, q)
 	if q.Retained {
-		p.answerRetained(peer, head, q)
-		return
+		step = p.lastValues(peer, head, q)
 	}
+	for p.awaitRoom(peer) {
+		select {
+		case p.replays.slots <- struct{}{}:
+		case <-p.life.stopping:
+			return
+		}
+		msgs, n := step()
+		<-p.replays.slots
+		if msgs == nil {
+			return
+		}
+		if n > 0 {
+			p.sendAgain(peer, msgs, n)
+		}
+	}
+}
+
+// past returns a function that makes the next step of the answer to a question for
+// past events. Instead of one after the last it sends the closing message, and
+// returns nil.
+func (p *Publisher) past(peer *engine.Peer, head []byte, q question) func() ([]byte, uint64) {
 	from := uint64(0)
 	limits := zmtp.Limits{}.WithDefaults()
 	var past []kept
-	for p.awaitRoom(peer) {
+	return func() ([]byte, uint64) {
 		p.mu.Lock()
 		if p.draining {
 			p.mu.Unlock()
-			return
+			return nil, 0
 		}
 		p.ring.expire(p.eng.Now())
 		if from == 0 {
@@ -124,7 +141,7 @@ func (p *Publisher) answer(peer *engine.Peer, name string, q question) {
 			// All up to the last seq has been sent, and what comes live follows.
 			p.finishAnswer(peer, head, answered{From: from})
 			p.mu.Unlock()
-			return
+			return nil, 0
 		}
 		p.mu.Unlock()
 		msgs := make([]byte, 0, replayStep)
@@ -137,52 +154,47 @@ func (p *Publisher) answer(peer *engine.Peer, name string, q question) {
 			}
 			k.block.Release()
 		}
-		if n > 0 {
-			p.sendAgain(peer, msgs, n)
-		}
+		return msgs, n
 	}
 }
 
-// answerRetained sends the last values. Those that are published meanwhile reach
+// lastValues does the same for last values. Those that are published meanwhile reach
 // the subscriber live: what it is given twice it recognises by its seq.
-func (p *Publisher) answerRetained(peer *engine.Peer, head []byte, q question) {
+func (p *Publisher) lastValues(peer *engine.Peer, head []byte, q question) func() ([]byte, uint64) {
 	limits := zmtp.Limits{}.WithDefaults()
-	var steps [][]byte
-	var msgs []byte
-	n := uint64(0)
 	p.mu.Lock()
-	p.last.each(p.eng.Now(), func(_ string, msg []byte) {
-		m, ok := again(msgs, head, msg, flagRetained, &limits, q.Prefixes)
-		if !ok {
-			return
-		}
-		n++
-		if msgs = m; len(msgs) >= replayStep {
-			steps = append(steps, msgs)
-			msgs = nil
-		}
-	})
-	to := p.seq
+	names, to := p.last.names(q.Prefixes), p.seq
 	p.mu.Unlock()
-	if len(msgs) > 0 {
-		steps = append(steps, msgs)
-	}
-	for _, msgs := range steps {
-		if !p.awaitRoom(peer) {
-			return
-		}
-		p.sendAgain(peer, msgs, n)
-		n = 0
-	}
-	if p.awaitRoom(peer) {
+	return func() ([]byte, uint64) {
 		p.mu.Lock()
-		p.finishAnswer(peer, head, answered{To: to})
-		p.mu.Unlock()
+		defer p.mu.Unlock()
+		if len(names) == 0 {
+			p.finishAnswer(peer, head, answered{To: to})
+			return nil, 0
+		}
+		msgs := make([]byte, 0, replayStep)
+		n := uint64(0)
+		for len(names) > 0 && len(msgs) < replayStep {
+			if msg := p.last.get(names[0], p.eng.Now()); msg != nil {
+				if m, ok := again(msgs, head, msg, flagRetained, &limits, q.Prefixes); ok {
+					msgs = m
+					n++
+				}
+			}
+			names = names[1:]
+		}
+		return msgs, n
 	}
 }
 
-// awaitRoom waits until no control message waits for a peer.
+// awaitRoom waits until no control message waits for a peer. It reports false when
+// that takes too long, or will never be.
 func (p *Publisher) awaitRoom(peer *engine.Peer) bool {
+	if peer.Out.Stats().Control == 0 {
+		return true
+	}
+	timeout := time.NewTimer(replayPatience)
+	defer timeout.Stop()
 	for {
 		room := peer.Out.Room()
 		if peer.Out.Stats().Control == 0 {
@@ -190,6 +202,8 @@ func (p *Publisher) awaitRoom(peer *engine.Peer) bool {
 		}
 		select {
 		case <-room:
+		case <-timeout.C:
+			return false
 		case <-peer.Done():
 			return false
 		case <-p.life.stopping:
@@ -223,7 +237,7 @@ func again(dst, head, msg []byte, flag byte, limits *zmtp.Limits, prefixes []str
 	return zmtp.AppendFrame(dst, 0, m.Frames[0]), true
 }
 
-func begins(prefixes []string, name []byte) bool {
+func begins[T string | []byte](prefixes []string, name T) bool {
 	for _, p := range prefixes {
 		if len(p) <= len(name) && string(name[:len(p)]) == p {
 			return true

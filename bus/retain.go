@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -88,11 +89,17 @@ func (v *lastValues) set(name string, msg []byte, at time.Duration) {
 	}
 }
 
-// each calls f for each last value that is still one, oldest first.
-func (v *lastValues) each(now time.Duration, f func(name string, msg []byte)) {
-	for _, name := range v.lru.Keys() {
-		if last, ok := v.lru.Peek(name); ok && (v.cfg.Lifespan == 0 || now-last.at <= v.cfg.Lifespan) {
-			f(name, last.msg)
-		}
+// names are the topics with a last value that begin with one of the prefixes, the one
+// with the oldest value first.
+func (v *lastValues) names(prefixes []string) []string {
+	return slices.DeleteFunc(v.lru.Keys(), func(name string) bool { return !begins(prefixes, name) })
+}
+
+// get returns a last value, nil if there is none or it no longer counts as one.
+func (v *lastValues) get(name string, now time.Duration) []byte {
+	last, ok := v.lru.Peek(name)
+	if !ok || v.cfg.Lifespan > 0 && now-last.at > v.cfg.Lifespan {
+		return nil
 	}
+	return last.msg
 }

@@ -42,6 +42,8 @@ type session struct {
 	statuses []Status       // in out, to be logged when no lock is held
 	blocks   []*block.Block // that out refers to besides the one that is read into
 	message  Message        // for inline handlers
+	turn     bool           // it has the group's turn
+	changed  bool           // a heartbeat came: the group is to be looked at
 	detached bool           // there is no reader: it is for the end of a recovery only
 }
 
@@ -83,7 +85,7 @@ func (x *session) Message(b *block.Block, frames [][]byte) error {
 		return nil // in flight when the source went over to another endpoint
 	}
 	if x.routes == nil {
-		x.routes = x.s.routes.Load()
+		x.begin()
 	}
 	if x.up.framing != nil {
 		x.framed(b, frames)
@@ -126,7 +128,7 @@ func (x *session) Message(b *block.Block, frames [][]byte) error {
 		}
 		if miss.count > 0 {
 			h := heldBack{frames[0], payload, m, r, c.origin}
-			if !x.receive(st, &h, never, 0) {
+			if !x.receive(st, &h, nothingAsked) {
 				x.hold(st, b, h)
 			}
 			return nil
@@ -139,7 +141,7 @@ func (x *session) Message(b *block.Block, frames [][]byte) error {
 
 // give puts a message into the batches of the inboxes that take it, unless another
 // publisher of a redundant source has brought it already.
-func (x *session) give(e *topic.Entry[*inbox, uint64], payload []byte, m meta, o *Origin, r *rare) {
+func (x *session) give(e *topic.Entry[*inbox, latest], payload []byte, m meta, o *Origin, r *rare) {
 	if g := x.up.group; g != nil && g.seen != nil && m != nil {
 		if id, ok := idOf(e.Name, m); ok {
 			if again, _ := g.seen.ContainsOrAdd(id, struct{}{}); again {
@@ -284,6 +286,17 @@ func (x *session) status(st Status) {
 	x.batch(x.s.main).addStatus(st)
 }
 
+// begin is done before the first event of a read.
+func (x *session) begin() {
+	x.routes = x.s.routes.Load()
+	if g := x.up.group; g != nil && g.seen != nil && !x.turn {
+		x.blocked.Store(true)
+		g.turn.Lock()
+		x.blocked.Store(false)
+		x.turn = true
+	}
+}
+
 // Flush implements [engine.Receiver].
 func (x *session) Flush(b *block.Block) {
 	x.seen.Store(int64(x.s.eng.Now()))
@@ -292,6 +305,18 @@ func (x *session) Flush(b *block.Block) {
 	if len(x.out) > 0 {
 		x.deliver(b)
 		x.seen.Store(int64(x.s.eng.Now()))
+	}
+	if x.turn {
+		x.turn = false
+		x.up.group.turn.Unlock()
+	}
+	if x.changed {
+		// After what has been read: a failover must not overtake its cause, nor what
+		// came before it.
+		x.changed = false
+		x.s.mu.Lock()
+		x.s.reconsider(x.up)
+		x.s.unlock()
 	}
 }
 

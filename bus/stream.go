@@ -22,7 +22,7 @@ import (
 type stream struct {
 	mu    sync.Mutex
 	inc   Incarnation
-	table *topic.Table[*inbox, uint64] // topic → who takes it, last seq
+	table *topic.Table[*inbox, latest] // topic → who takes it, last seq
 	last  uint64                       // highest seq seen
 	// forgotten is the highest last seq of a topic that the table has evicted.
 	forgotten uint64
@@ -32,6 +32,10 @@ type stream struct {
 	terms []term // oldest first
 	// gapless is the seq from which on every event must come, or never.
 	gapless uint64
+
+	leap   leap   // how last came to be what it is
+	denied uint64 // last, as often as doubts says denied by the publisher
+	doubts int
 
 	rec     *recovery     // under way; nil in the ordinary case
 	lastAsk time.Time     // when a question was last asked
@@ -46,6 +50,22 @@ const (
 	maxTerms = 16
 )
 
+// latest is what is known of a topic: the seq of its last event, and of the one before.
+// That is what remains when the last turns out to be none: see chain and doubt.
+type latest struct{ seq, before uint64 }
+
+// leap is the last step of stream.last: what was known before it. It is taken back
+// when the publisher's own word shows that there can be no such seq.
+type leap struct {
+	entry *topic.Entry[*inbox, latest] // of the event that made it; nil: a word did
+	last  uint64
+}
+
+// maxDoubts is how often in a row the publisher must have said a seq lower than one
+// that was seen before that is believed to be wrong. Once is nothing: its word may
+// have come on a slower way than its events.
+const maxDoubts = 3
+
 // term is one state of the subscriptions, as far as this stream is concerned.
 type term struct {
 	version uint64
@@ -57,8 +77,8 @@ type term struct {
 
 func newStream(inc Incarnation, size int, version uint64, cover []string) *stream {
 	st := &stream{inc: inc, gapless: never}
-	st.table = topic.NewTable[*inbox, uint64](size)
-	st.table.OnEvict(func(e *topic.Entry[*inbox, uint64]) { st.forgotten = max(st.forgotten, e.State) })
+	st.table = topic.NewTable[*inbox, latest](size)
+	st.table.OnEvict(func(e *topic.Entry[*inbox, latest]) { st.forgotten = max(st.forgotten, e.State.seq) })
 	st.forget(version, cover)
 	return st
 }
@@ -148,8 +168,8 @@ type missing struct {
 
 // judge says of an event whether it is new, and what is missing before it.
 // Held: mu.
-func (st *stream) judge(e *topic.Entry[*inbox, uint64], m meta) (fresh bool, miss missing) {
-	seq, known := m.seq(), e.State
+func (st *stream) judge(e *topic.Entry[*inbox, latest], m meta) (fresh bool, miss missing) {
+	seq, known := m.seq(), e.State.seq
 	if seq <= known {
 		return false, missing{}
 	}
@@ -176,8 +196,14 @@ func (st *stream) judge(e *topic.Entry[*inbox, uint64], m meta) (fresh bool, mis
 
 // chain says what an event shows to be missing by naming the one before it on its
 // topic. Held: mu.
-func (st *stream) chain(e *topic.Entry[*inbox, uint64], m meta) missing {
-	seq, prev, known := m.seq(), m.prev(), e.State
+func (st *stream) chain(e *topic.Entry[*inbox, latest], m meta) missing {
+	seq, prev := m.seq(), m.prev()
+	if prev < e.State.seq && prev > 0 {
+		// There is none between prev and seq: what was taken for one had its seq
+		// damaged on the way, and has hidden what came after it.
+		e.State.seq = min(e.State.before, prev)
+	}
+	known := e.State.seq
 	if prev <= known || prev >= seq {
 		return missing{}
 	}
@@ -198,9 +224,56 @@ func (st *stream) chain(e *topic.Entry[*inbox, uint64], m meta) missing {
 }
 
 // take notes that an event was taken. Held: mu.
-func (st *stream) take(e *topic.Entry[*inbox, uint64], m meta) {
-	e.State = m.seq()
-	st.last = max(st.last, e.State)
+func (st *stream) take(e *topic.Entry[*inbox, latest], m meta) {
+	seq := m.seq()
+	if seq > st.last {
+		st.leap = leap{e, st.last}
+		st.last = seq
+	}
+	e.State = latest{seq, e.State.seq}
+}
+
+// hear notes the publisher's word that it has come as far as seq. Held: mu.
+func (st *stream) hear(seq uint64) {
+	if seq > st.last {
+		st.leap = leap{last: st.last}
+		st.last = seq
+	}
+}
+
+// doubt holds the publisher's word of its last seq against what was seen. An event
+// whose seq was damaged on the way would make all that follow on its topic look like
+// duplicates. It reports true when it has taken such a one back. Held: mu.
+func (st *stream) doubt(seq uint64) bool {
+	seen := st.last
+	if st.gapless != never {
+		seen = max(seen, st.gapless)
+	}
+	if seq >= seen {
+		st.doubts = 0
+		return false
+	}
+	if st.denied != seen {
+		st.denied, st.doubts = seen, 0
+	}
+	if st.doubts++; st.doubts < maxDoubts {
+		return false
+	}
+	if l := st.leap; st.last > seq {
+		st.last = min(l.last, seq)
+		if l.entry != nil && l.entry.State.seq > seq {
+			l.entry.State.seq = min(l.entry.State.before, seq)
+		}
+	}
+	st.forgotten = min(st.forgotten, seq)
+	for i := range st.terms {
+		if t := &st.terms[i]; t.from != never {
+			t.from, t.upto = min(t.from, seq), min(t.upto, seq)
+		}
+	}
+	st.leap, st.doubts = leap{}, 0
+	st.reckon()
+	return true
 }
 
 // behind says what is missing when the publisher's last seq is seq, by a word that

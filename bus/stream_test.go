@@ -255,7 +255,7 @@ func (w *wire) receive() {
 	m := make(meta, metaSize)
 	putMeta(m, 0, 1, e.seq, e.prev, 0)
 	entry := w.st.table.LookupString(nil, e.name)
-	forgotten := entry.State == 0 && w.st.forgotten > 0 // perhaps it was known
+	forgotten := entry.State.seq == 0 && w.st.forgotten > 0 // perhaps it was known
 	fresh, miss := w.st.judge(entry, m)
 	if !fresh {
 		w.fail("seq %d is taken for a duplicate", e.seq)

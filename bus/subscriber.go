@@ -79,6 +79,9 @@ const maxStreams = 16_384
 func NewSubscriber(cfg SubscriberConfig) (*Subscriber, error) {
 	cfg.Sources, cfg.Bind = slices.Clone(cfg.Sources), slices.Clone(cfg.Bind)
 	cfg.Deadlines = slices.Clone(cfg.Deadlines)
+	for i := range cfg.Deadlines {
+		cfg.Deadlines[i].Topics = slices.Clone(cfg.Deadlines[i].Topics)
+	}
 	ec, err := cfg.check()
 	if err != nil {
 		return nil, err
@@ -461,7 +464,7 @@ func (h *subscriberPeers) Opened(peer *engine.Peer) engine.Receiver {
 	s.subscribe(x)
 	s.expect(x)
 	s.status(&Connected{s.change(Origin{Endpoint: up.endpoint}), peer.Remote})
-	s.reconsider(up, s.status)
+	s.reconsider(up)
 	return x
 }
 
@@ -484,7 +487,7 @@ func (h *subscriberPeers) Closed(peer *engine.Peer, err error) {
 		s.breaches++
 	}
 	s.status(&Disconnected{s.change(Origin{Endpoint: up.endpoint}), err})
-	s.reconsider(up, s.status)
+	s.reconsider(up)
 	s.wakeReady()
 }
 
@@ -504,7 +507,7 @@ func (h *subscriberPeers) Failed(d *engine.Dialer, err *engine.ConnError) {
 	}
 	up := d.Tag.(*upstream)
 	up.tried = true
-	s.reconsider(up, s.status)
+	s.reconsider(up)
 }
 
 // upstreamOf finds where a peer belongs. Held: mu.
@@ -520,11 +523,11 @@ func (s *Subscriber) upstreamOf(peer *engine.Peer) *upstream {
 	panic("bus: a peer came in at an endpoint that was not bound: " + peer.Endpoint)
 }
 
-// reconsider looks at the group of an upstream after something has changed there,
-// of which tell has told. Held: mu.
-func (s *Subscriber) reconsider(up *upstream, tell func(Status)) {
+// reconsider looks at the group of an upstream after something has changed there.
+// Held: mu.
+func (s *Subscriber) reconsider(up *upstream) {
 	if up.group != nil {
-		s.evaluate(up.group, time.Now(), tell)
+		s.evaluate(up.group, time.Now())
 	}
 	s.wakeWatcher()
 }

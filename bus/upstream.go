@@ -2,6 +2,7 @@ package bus
 
 import (
 	"hash/maphash"
+	"sync"
 	"time"
 
 	lru "github.com/hashicorp/golang-lru/v2"
@@ -31,6 +32,12 @@ type group struct {
 	active  int
 	returns time.Duration
 	seen    *lru.Cache[eventID, struct{}] // nil: not redundant
+
+	// turn belongs to the reader of a redundant source from the first message of a
+	// read until all of them are handed over: what one reader has seen first must not
+	// be overtaken by what another has seen after it. It is the one lock that is held
+	// while its holder waits for room in an inbox; the others would wait too.
+	turn sync.Mutex
 }
 
 // eventID stands for an event of a redundant source: a hash of its topic and the id
@@ -78,10 +85,8 @@ func (up *upstream) usable() bool {
 }
 
 // evaluate chooses the group's active upstream anew, and returns the time at which
-// it must be done again; zero when nothing is due. A change is given to tell, which
-// puts it after its cause: behind what a session has read, or at the end of the
-// stream. Held: mu.
-func (s *Subscriber) evaluate(g *group, now time.Time, tell func(Status)) (again time.Time) {
+// it must be done again; zero when nothing is due. Held: mu.
+func (s *Subscriber) evaluate(g *group, now time.Time) (again time.Time) {
 	if g.seen != nil {
 		return time.Time{}
 	}
@@ -99,7 +104,7 @@ func (s *Subscriber) evaluate(g *group, now time.Time, tell func(Status)) (again
 		}
 		for i, up := range g.ups {
 			if !up.healthy.IsZero() {
-				s.switchTo(g, i, tell)
+				s.switchTo(g, i)
 				break
 			}
 		}
@@ -115,7 +120,7 @@ func (s *Subscriber) evaluate(g *group, now time.Time, tell func(Status)) (again
 			again = earliest(again, due)
 			continue
 		}
-		s.switchTo(g, i, tell)
+		s.switchTo(g, i)
 		break
 	}
 	return again
@@ -123,10 +128,10 @@ func (s *Subscriber) evaluate(g *group, now time.Time, tell func(Status)) (again
 
 // switchTo makes another upstream the active one. The new one subscribes before
 // the old one cancels. Held: mu.
-func (s *Subscriber) switchTo(g *group, i int, tell func(Status)) {
+func (s *Subscriber) switchTo(g *group, i int) {
 	from, to := g.ups[g.active], g.ups[i]
 	g.active = i
-	tell(&Switched{Change: s.change(Origin{Endpoint: to.endpoint}), From: from.endpoint, To: to.endpoint})
+	s.status(&Switched{Change: s.change(Origin{Endpoint: to.endpoint}), From: from.endpoint, To: to.endpoint})
 	for _, up := range []*upstream{to, from} {
 		for sess := range up.sessions {
 			s.subscribe(sess)

@@ -144,7 +144,7 @@ func TestPrograms(t *testing.T) {
 		if err := os.WriteFile(name+".go", []byte(ours.Replace(b.text)), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		for _, args := range [][]string{{"build", "-o", name + ".exe", name + ".go"}, {"vet", name + ".go"}} {
+		for _, args := range [][]string{{"build", "-ldflags=-s -w", "-o", name + ".exe", name + ".go"}, {"vet", name + ".go"}} {
 			if out, err := exec.Command("go", args...).CombinedOutput(); err != nil {
 				t.Fatalf("%s: go %s: %v\n%s", b.at, args[0], err, out)
 			}

@@ -30,7 +30,7 @@ func watch(ctx context.Context, sub events) error {
 		case *bus.Gone:
 			fmt.Printf("%s has ended by intention\n", ev.Publisher)
 		case bus.Status:
-			log.Print(ev) // connected, ready, disconnected, failover
+			log.Print(ev) // connected, ready, disconnected, failover, overdue
 		}
 	}
 	return nil
