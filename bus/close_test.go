@@ -202,6 +202,7 @@ func TestCloseManyTimes(t *testing.T) {
 		if _, err := s.Handle(topic.Exact("b"), nil); !errors.Is(err, bus.ErrClosed) {
 			t.Errorf("Handle after Close: %v", err)
 		}
+		<-s.loopDone
 		for ev, err := range s.Events(ctx) {
 			t.Errorf("after Close: %v, %v", ev, err)
 		}

@@ -420,7 +420,7 @@ func (x *session) lastValue(st *stream, h *heldBack) {
 	if seq <= entry.State.seq {
 		return
 	}
-	entry.State = latest{seq, entry.State.seq}
+	entry.State = latest{seq: seq, before: entry.State.seq}
 	x.give(entry, h.payload, h.meta, h.origin, h.rare)
 }
 

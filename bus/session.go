@@ -375,7 +375,10 @@ func (x *session) control(b *block.Block, frames [][]byte) {
 	c := x.contact(beat.Incarnation)
 	x.s.mu.Lock()
 	pub := x.s.heard(x, beat)
-	c.pub, c.origin = pub, pub.origin
+	c.pub = pub
+	if pub.origin.Incarnation == beat.Incarnation {
+		c.origin = pub.origin
+	} // else it is a late beat, of one that the publisher's name stands for no more
 	st := c.stream
 	answered := isHello && name == x.hello
 	version := x.ready

@@ -50,9 +50,14 @@ const (
 	maxTerms = 16
 )
 
-// latest is what is known of a topic: the seq of its last event, and of the one before.
-// That is what remains when the last turns out to be none: see chain and doubt.
-type latest struct{ seq, before uint64 }
+// latest is what is known of a topic: the seq of its last event, and up to which seq
+// all had been given or reported before it. That is what is left when the seq turns out
+// to have been damaged on its way, see takeBack. It is sure that there is no event
+// between the two where the event's prev said so.
+type latest struct {
+	seq, before uint64
+	sure        bool
+}
 
 // leap is the last step of stream.last: what was known before it. It is taken back
 // when the publisher's own word shows that there can be no such seq.
@@ -171,7 +176,11 @@ type missing struct {
 func (st *stream) judge(e *topic.Entry[*inbox, latest], m meta) (fresh bool, miss missing) {
 	seq, known := m.seq(), e.State.seq
 	if seq <= known {
-		return false, missing{}
+		if k := &e.State; seq == known || seq <= k.before || !k.sure {
+			return false, missing{}
+		}
+		st.takeBack(e)
+		known = e.State.seq
 	}
 	if st.gapless == never {
 		return true, st.chain(e, m)
@@ -198,10 +207,8 @@ func (st *stream) judge(e *topic.Entry[*inbox, latest], m meta) (fresh bool, mis
 // topic. Held: mu.
 func (st *stream) chain(e *topic.Entry[*inbox, latest], m meta) missing {
 	seq, prev := m.seq(), m.prev()
-	if prev < e.State.seq && prev > 0 {
-		// There is none between prev and seq: what was taken for one had its seq
-		// damaged on the way, and has hidden what came after it.
-		e.State.seq = min(e.State.before, prev)
+	if prev > 0 && prev < e.State.seq {
+		st.takeBack(e) // the publisher knows of nothing there
 	}
 	known := e.State.seq
 	if prev <= known || prev >= seq {
@@ -230,7 +237,19 @@ func (st *stream) take(e *topic.Entry[*inbox, latest], m meta) {
 		st.leap = leap{e, st.last}
 		st.last = seq
 	}
-	e.State = latest{seq, e.State.seq}
+	prev := m.prev()
+	if prev >= seq {
+		prev = 0
+	}
+	e.State = latest{seq, max(prev, e.State.seq), prev > 0}
+}
+
+// takeBack undoes what an event with a damaged seq has done. Held: mu.
+func (st *stream) takeBack(e *topic.Entry[*inbox, latest]) {
+	if st.leap.entry == e && st.last == e.State.seq {
+		st.last = st.leap.last
+	}
+	e.State = latest{seq: e.State.before, before: e.State.before}
 }
 
 // hear notes the publisher's word that it has come as far as seq. Held: mu.
@@ -260,10 +279,11 @@ func (st *stream) doubt(seq uint64) bool {
 		return false
 	}
 	if l := st.leap; st.last > seq {
-		st.last = min(l.last, seq)
-		if l.entry != nil && l.entry.State.seq > seq {
-			l.entry.State.seq = min(l.entry.State.before, seq)
+		if e := l.entry; e != nil && e.State.seq == st.last {
+			st.takeBack(e)
+			e.State.seq = min(e.State.seq, seq)
 		}
+		st.last = min(l.last, seq)
 	}
 	st.forgotten = min(st.forgotten, seq)
 	for i := range st.terms {

@@ -56,8 +56,9 @@ type SubscriberConfig struct {
 	Network    Network
 	// OnStatus is told of statuses by the loops that yield messages only
 	// ([Subscriber.Messages], [Subscriber.Borrow], [Topic.Receive]), in order with
-	// the messages, on the goroutine of the loop; and, where there are handlers
-	// only, on a goroutine of its own. nil: they are only logged.
+	// the messages, on the goroutine of the loop; where there are handlers only, on
+	// a goroutine of its own; and of what a handler's queue has dropped, on that of
+	// the handler. So it may be called by several at once. nil: they are only logged.
 	OnStatus func(Status)
 	// Logger is told of all statuses, and of peers that misbehave. nil: nobody is.
 	Logger *slog.Logger

@@ -27,7 +27,7 @@ const module = "github.com/heraldbus/herald"
 // layers are the packages from top to bottom, by their path in the module. One that
 // ends in /... stands for all below it. A package imports from lower layers only.
 var layers = [][]string{
-	{"cmd/...", "examples/...", "bench", "bench/...", "docs", "internal/arch"},
+	{"cmd/...", "examples/...", "bench", "bench/...", "docs", "internal/arch", "internal/faults"},
 	{"adapters/..."},
 	{"bus/bustest"},
 	{"internal/leaktest", "internal/memnet"}, // for tests

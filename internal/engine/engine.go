@@ -89,7 +89,7 @@ type Engine struct {
 	epoch  time.Time
 	wg     sync.WaitGroup // listeners, dialers, connections
 
-	dialling     context.Context // of dialers; ended by StopListening
+	dialling     context.Context // ended by StopListening
 	stopDialling context.CancelFunc
 
 	mu        sync.Mutex
@@ -173,7 +173,7 @@ func (e *Engine) accept(l net.Listener, endpoint string) {
 			e.incoming(conn, endpoint)
 			continue
 		}
-		if errors.Is(err, net.ErrClosed) || e.ctx.Err() != nil {
+		if errors.Is(err, net.ErrClosed) || e.dialling.Err() != nil {
 			return
 		}
 		// Out of file descriptors, most likely. What is connected works on, and so

@@ -255,7 +255,7 @@ func (c *check) account(s *source) {
 // owed looks whether an event that was owed was given, or told to be missing.
 func (c *check) owed(s *source, seq uint64) {
 	c.report.Owed++
-	if s.given[seq] > 0 || s.damaged[seq] && c.view.Damage > 0 {
+	if s.given[seq] > 0 || s.damaged[seq] {
 		return
 	}
 	p := &s.Events[seq-1]
@@ -331,7 +331,7 @@ func (c *check) gap(s *source, g *placed, absent []uint64) {
 			continue
 		}
 		s.covered[seq] = told
-		if c.view.Recover && c.view.passes(s.Events[seq-1].Topic) && s.kept(seq, g.Time) {
+		if c.view.Recover && c.view.Damage == 0 && c.view.passes(s.Events[seq-1].Topic) && s.kept(seq, g.Time) {
 			c.violate(s, Kept, seq, g.at, "%v/%d on %s, published %s, is told to be missing at %s, when it was kept: %s",
 				s.Source, seq, s.Events[seq-1].Topic, clock(s.Events[seq-1].At), clock(g.Time), Word(g.Gap))
 		}

@@ -97,8 +97,8 @@ type View struct {
 	// Redundant: what one source has not brought another may, by its ID.
 	Redundant bool
 	// Damage is how many bits were flipped on the way. Each may bring messages that
-	// nobody published, see [ForgedPerBit], and the counts of gaps are nothing to
-	// rely on.
+	// nobody published, see [ForgedPerBit]; the counts of gaps are nothing to rely on,
+	// and an answer that was hit may not make good what it should have.
 	Damage int
 }
 
