@@ -116,8 +116,9 @@ url = bind(pub); sub.connect(%q)`, pub.Endpoints()[0])
 		t.Fatalf("libzmq gave up %d connections that were idle", n)
 	}
 	for side, tap := range map[string]*tap{"publisher": &of.pub, "subscriber": &of.sub} {
-		// How many come depends on how busy the machine is.
-		if pings, pongs := tap.pings.Load(), tap.pongs.Load(); pings < 5 || pongs < pings-1 {
+		// How many come, and how late the last is answered, depends on how busy the
+		// machine is.
+		if pings, pongs := tap.pings.Load(), tap.pongs.Load(); pings < 5 || pongs < 5 {
 			t.Errorf("the %s got %d PINGs and sent %d PONGs", side, pings, pongs)
 		}
 	}

@@ -177,6 +177,7 @@ func (st *stream) judge(e *topic.Entry[*inbox, latest], m meta) (fresh bool, mis
 	seq, known := m.seq(), e.State.seq
 	if seq <= known {
 		if k := &e.State; seq == known || seq <= k.before || !k.sure {
+			st.last = max(st.last, seq) // which only takeBack makes lower than that
 			return false, missing{}
 		}
 		st.takeBack(e)

@@ -94,6 +94,7 @@ func (r *Report) String() string {
 // takes time in proportion to the events and the bounds of the gaps.
 func Check(runs []*Run, v *View) *Report {
 	c := &check{view: v, report: new(Report), ids: make(map[string]int), everything: v.everything()}
+	c.bySource = c.everything && v.Damage == 0
 	c.sources = make(map[bus.Incarnation]*source, len(runs))
 	var order []*source
 	for _, r := range runs {
@@ -129,6 +130,7 @@ type check struct {
 	view       *View
 	report     *Report
 	everything bool
+	bySource   bool // the order holds for a source, and not only for each topic
 	sources    map[bus.Incarnation]*source
 	ids        map[string]int // where each ID was given
 	forged     int
@@ -217,7 +219,7 @@ func (c *check) message(at int, m *bus.Message) {
 		c.ids[p.Topic+"\x00"+p.ID] = at
 	}
 	before := s.lastOn[m.Topic]
-	if c.everything {
+	if c.bySource {
 		before = uint64(s.last)
 	}
 	if m.Seq < before {

@@ -98,7 +98,8 @@ type View struct {
 	Redundant bool
 	// Damage is how many bits were flipped on the way. Each may bring messages that
 	// nobody published, see [ForgedPerBit]; the counts of gaps are nothing to rely on,
-	// and an answer that was hit may not make good what it should have.
+	// an answer that was hit may not make good what it should have, and the order holds
+	// for each topic only.
 	Damage int
 }
 
