@@ -211,7 +211,9 @@ func (s *Stream) write(bufs [][]byte, rest int, wait bool) (n int, err error) {
 		if rest == 0 || !wait {
 			break
 		}
-		if s.room() == 0 {
+		// The stream may have been broken, or the deadline passed, while the gate was
+		// called without the lock.
+		if s.room() == 0 && s.broken == nil && !s.writeBy.passed() {
 			// Not for each byte of room: writer and reader would take turns at
 			// every small read.
 			s.need = max(1, min(rest, s.limit/4))
