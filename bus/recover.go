@@ -288,9 +288,9 @@ func (x *session) receive(st *stream, h *heldBack, done asked) bool {
 		return true
 	}
 	if miss.topic != "" && len(entry.Handlers) == 0 {
-		miss.count = 0 // the prefixes let it through, and no filter wants it
+		miss = missing{} // the prefixes let it through, and no filter wants it
 	}
-	if miss.count > 0 {
+	if miss.any() {
 		if !done.covers(miss) && x.s.cfg.Recover && !x.detached {
 			if st.rec != nil {
 				return false // the one that is under way was not asked for enough
@@ -397,27 +397,29 @@ func (x *session) replay(name string, frames [][]byte) {
 		x.settle(st, nothingAsked)
 		return
 	}
-	if miss := st.behind(a.To); miss.count > 0 {
-		x.gap(c.origin, miss) // it is no longer kept
-	} else if st.gapless == never && (a.From > r.after+1 || a.Oldest == 0 && a.To > r.after) {
+	if st.gapless == never && (a.From > r.after+1 || a.Oldest == 0 && a.To > r.after) {
 		before := a.From
 		if a.Oldest == 0 {
 			before = a.To + 1
 		}
 		x.gap(c.origin, missing{topic: r.topic, after: r.after, before: before})
 	}
-	if r.topic == "" {
-		st.hear(a.To)
-	}
 	x.settle(st, asked{r.after, a.To, r.topic})
+	if st.rec != nil || r.topic != "" {
+		return
+	}
+	if miss := st.behind(a.To); miss.count > 0 {
+		x.gap(c.origin, miss) // behind what was held, and no longer kept either
+	}
+	st.hear(a.To)
 }
 
-// lastValue takes a last value, unless a later event of its topic has come already.
-// Held: stream.mu.
+// lastValue takes a last value, unless a later event of its topic has come already, or
+// it is one that must come, or be missed, as any other. Held: stream.mu.
 func (x *session) lastValue(st *stream, h *heldBack) {
 	entry := st.table.Lookup(x.routes, h.name)
 	seq := h.meta.seq()
-	if seq <= entry.State.seq {
+	if seq <= entry.State.seq || seq > st.since(entry.Name) {
 		return
 	}
 	entry.State = latest{seq: seq, before: entry.State.seq}

@@ -126,7 +126,7 @@ func (x *session) Message(b *block.Block, frames [][]byte) error {
 			x.s.duplicates.Add(1)
 			return nil
 		}
-		if miss.count > 0 {
+		if miss.any() {
 			h := heldBack{frames[0], payload, m, r, c.origin}
 			if !x.receive(st, &h, nothingAsked) {
 				x.hold(st, b, h)

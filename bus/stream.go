@@ -169,7 +169,10 @@ type missing struct {
 	topic         string
 	after, before uint64
 	from          uint64 // nothing is missing up to this seq
+	maybe         bool   // there may be some, of which nothing is known
 }
+
+func (m missing) any() bool { return m.count > 0 || m.maybe }
 
 // judge says of an event whether it is new, and what is missing before it.
 // Held: mu.
@@ -177,7 +180,9 @@ func (st *stream) judge(e *topic.Entry[*inbox, latest], m meta) (fresh bool, mis
 	seq, known := m.seq(), e.State.seq
 	if seq <= known {
 		if k := &e.State; seq == known || seq <= k.before || !k.sure {
-			st.last = max(st.last, seq) // which only takeBack makes lower than that
+			if seq == st.last+1 {
+				st.last = seq // seen, before takeBack
+			}
 			return false, missing{}
 		}
 		st.takeBack(e)
@@ -188,12 +193,12 @@ func (st *stream) judge(e *topic.Entry[*inbox, latest], m meta) (fresh bool, mis
 	}
 	// In the ordinary case this is all: the next seq.
 	if base := max(st.last, st.gapless); seq > base+1 {
-		miss = missing{seq - base - 1, true, "", base, seq, base}
+		miss = missing{count: seq - base - 1, exact: true, after: base, before: seq, from: base}
 	}
-	if known < st.gapless && m.prev() <= st.gapless {
+	if known < st.gapless {
 		// The first on its topic since everything is subscribed to may show that
 		// one before that is missing.
-		if earlier := st.chain(e, m); earlier.count > 0 {
+		if earlier := st.chain(e, m); earlier.any() {
 			if miss.count > 0 {
 				earlier.count += miss.count
 				earlier.exact, earlier.topic = false, ""
@@ -222,13 +227,25 @@ func (st *stream) chain(e *topic.Entry[*inbox, latest], m meta) missing {
 	if prev <= from {
 		return missing{}
 	}
+	from = max(known, from)
+	miss := missing{count: 1, exact: seq-from == 2, topic: e.Name, after: known, before: seq, from: from}
+	told := uint64(never) // from where on prev was reported, while everything was subscribed to
+	if st.gapless < prev {
+		told = st.gapless
+	}
 	for _, t := range st.terms {
 		if t.from < prev && prev <= t.upto {
-			return missing{} // it was reported while everything was subscribed to
+			told = t.from
 		}
 	}
-	from = max(known, from)
-	return missing{1, seq-from == 2, e.Name, known, seq, from}
+	switch {
+	case told <= from:
+		return missing{}
+	case told < never:
+		// There was no word of what came before that.
+		miss.count, miss.exact, miss.maybe = 0, false, true
+	}
+	return miss
 }
 
 // take notes that an event was taken. Held: mu.
@@ -307,7 +324,7 @@ func (st *stream) behind(seq uint64) (miss missing) {
 	if seq <= base {
 		return missing{}
 	}
-	return missing{seq - base, true, "", base, seq + 1, base}
+	return missing{count: seq - base, exact: true, after: base, before: seq + 1, from: base}
 }
 
 // within reports whether all that a cover lets through another does too.

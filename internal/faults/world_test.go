@@ -3,6 +3,9 @@ package faults_test
 import (
 	"context"
 	"fmt"
+	"os"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -19,6 +22,12 @@ import (
 func TestMain(m *testing.M) {
 	takePart()
 	leaktest.Main(m)
+}
+
+// effort is how much more than usual is tried, by the environment: see doc.go.
+func effort() int {
+	n, _ := strconv.Atoi(os.Getenv("HERALD_FAULTS"))
+	return max(n, 1)
 }
 
 // world is a network in memory with publishers and subscribers on it, in virtual
@@ -196,7 +205,10 @@ type subscriber struct {
 	view    faults.View
 	starts  []time.Time // of the view's terms
 	loop    chan struct{}
-	closed  bool
+
+	// Of the test's goroutine:
+	filters     []topic.Filter
+	unowed bool // it is not known what is owed
 }
 
 func (w *world) subscriber(cfg bus.SubscriberConfig) *subscriber {
@@ -206,7 +218,7 @@ func (w *world) subscriber(cfg bus.SubscriberConfig) *subscriber {
 	if err != nil {
 		w.Fatal(err)
 	}
-	s := &subscriber{Subscriber: sub, w: w, loop: make(chan struct{})}
+	s := &subscriber{Subscriber: sub, w: w, loop: make(chan struct{}), filters: []topic.Filter{cfg.Filter}}
 	s.turn.L = &s.mu
 	s.view.Recover = cfg.Recover
 	s.term(cfg.Filter)
@@ -257,6 +269,25 @@ func (s *subscriber) term(f topic.Filter) {
 	defer s.mu.Unlock()
 	s.view.Terms = append(s.view.Terms, faults.Term{Filter: f, From: make(map[bus.Incarnation]uint64)})
 	s.starts = append(s.starts, time.Now())
+}
+
+// add and remove change the filter.
+func (s *subscriber) add(f topic.Filter) {
+	s.w.Helper()
+	s.filters = append(s.filters, f)
+	s.term(topic.Any(s.filters...))
+	if err := s.Add(f); err != nil {
+		s.w.Error(err)
+	}
+}
+
+func (s *subscriber) remove(f topic.Filter) {
+	s.w.Helper()
+	s.filters = slices.DeleteFunc(s.filters, f.Equal)
+	s.term(topic.Any(s.filters...))
+	if err := s.Remove(f); err != nil {
+		s.w.Error(err)
+	}
 }
 
 // ready waits until the subscriber is, and then until all publishers, also those
@@ -348,7 +379,11 @@ func (s *subscriber) check() *faults.Report {
 	s.w.Helper()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.ripe()
+	if s.unowed {
+		s.view.Terms[0].From = nil
+	} else {
+		s.ripe()
+	}
 	s.view.Upto = make(map[bus.Incarnation]uint64)
 	for _, p := range s.w.pubs {
 		if p.run.Ended.IsZero() {
