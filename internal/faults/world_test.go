@@ -207,8 +207,8 @@ type subscriber struct {
 	loop    chan struct{}
 
 	// Of the test's goroutine:
-	filters     []topic.Filter
-	unowed bool // it is not known what is owed
+	filters []topic.Filter
+	unowed  bool // it is not known what is owed
 }
 
 func (w *world) subscriber(cfg bus.SubscriberConfig) *subscriber {
